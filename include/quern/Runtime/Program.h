@@ -1,0 +1,83 @@
+//===- Program.h - The seam between compiled code and the runtime --------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+///
+/// \file
+/// What a compiled model object exports and how the runtime (or a C program) calls it. The compiler
+/// writes exactly these symbols; the runtime reads nothing else of the model. Plain C.
+///
+/// A *program* is one derived function (`forward`, `loss`, `gradients`, `train_step`, `prefill`,
+/// `decode`, ...). All its tensors, parameters included, are arguments; results are written into
+/// arguments as well. The JSON text in `quern_module_json` describes programs and parameters:
+///
+///     {"quern": 1, "model": "gpt", "kind": "causal_lm", "context": 1024, "vocabulary": 50257,
+///      "target": {"triple": "x86_64-...", "cpu": "znver4", "requires": ["avx512f", ...]},
+///      "parameters": [{"name": "block.qkv", "file": "h.{layer}.attn.c_attn.weight", "type": "f32",
+///                      "shape": [12, 768, 2304], "layers": 12, "decay": true,
+///                      "initializer": {"kind": "normal", "scale": 0.02}}, ...],
+///      "programs": [{"name": "train_step", "flops": POLYNOMIAL,
+///                    "arena": [{"use": "saved activations", "bytes": POLYNOMIAL}, ...],
+///                    "arguments": [{"name": "tokens", "role": "input", "type": "i32",
+///                                   "shape": [-1, -1], "dimensions": ["batch", "sequence"]}, ...]}]}
+///
+/// - `layers` is 0 for a parameter outside rolled layers; otherwise it is the leading dimension of
+///   `shape`. A `file` that contains `{layer}` names one tensor a layer; without it the file holds the
+///   stacked tensor. `context` is 0 when the text sets no limit; `vocabulary` is the size of the last
+///   dimension of the logits (0 when there are none).
+/// - `initializer.kind` is zeros, ones, normal (scale: standard deviation), uniform (scale: the bound;
+///   values lie in [-scale, scale)) or residual (GPT-2: normal with scale / sqrt(2 x layers)).
+/// - `type` is f32, f64, i32 or i64. A dimension is -1 where it is known only at run time; two
+///   dimensions of one program with the same name in `dimensions` are equal ("" means unnamed).
+/// - `role` is one of
+///     input          read; `tokens`, `targets` (i32; -1 in targets is ignored), ...
+///     option         a scalar (shape [], f64) read by the program: learning_rate, beta1, beta2,
+///                    epsilon, weight_decay, weight_decay_others (for parameters without the decay
+///                    flag), clip (maximum global norm; 0: off), step (1 in the first call);
+///                    `position` (i32, shape []) of prefill and decode: tokens already in the cache
+///     parameter      the weights; `name` is a parameter's name. Updated in place by train_step
+///     first_moment, second_moment   AdamW's state of the parameter `name`; updated in place
+///     cache          keys or values of a decoder, updated in place; dimensions has "capacity"
+///     output         written: `logits`, `loss`, `gradient_norm`, ...
+///     gradient       written: d loss / d parameter `name`
+/// - POLYNOMIAL is a list of [coefficient, {"batch": 1, "sequence": 2}] terms: the sum of
+///   coefficient x batch^1 x sequence^2 and so on. It may be missing.
+///
+//===---------------------------------------------------------------------------------------------===//
+#ifndef QUERN_RUNTIME_PROGRAM_H
+#define QUERN_RUNTIME_PROGRAM_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// A ranked tensor in memory, as MLIR lays it out: `shape` holds `rank` sizes and then `rank` strides
+/// (in elements). Pass a pointer to a struct with exactly 2 x rank entries there, or more.
+typedef struct quern_descriptor {
+  void *allocated;
+  void *aligned; /* 64-byte aligned */
+  int64_t offset;
+  int64_t shape[16];
+} quern_descriptor;
+
+typedef struct quern_program {
+  const char *name; /* NULL ends the table */
+  /* Runs the program. `arguments[i]` is argument i of the JSON description; dense, row-major. `arena` is
+   * scratch memory of at least `arena_bytes(arguments)` bytes, 64-byte aligned, whose content does not
+   * matter. Uses OpenMP's current number of threads; the result has the same bits for any of them. */
+  void (*run)(quern_descriptor *const *arguments, void *arena);
+  /* Bytes of arena that `run` needs for arguments of these shapes (only sizes are read). */
+  int64_t (*arena_bytes)(quern_descriptor *const *arguments);
+} quern_program;
+
+extern const char quern_module_json[];
+extern const quern_program quern_programs[];
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* QUERN_RUNTIME_PROGRAM_H */
