@@ -1,4 +1,5 @@
-//===- Bufferization.cpp - Kernel ops from tensors to memrefs ------------------------------------===//
+//===- Bufferization.cpp - Kernel ops from tensors to memrefs
+//------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -31,8 +32,8 @@ bool readsOutput(Operation *op, unsigned index) {
   return isa<AdamWOp, CacheAppendOp>(op);
 }
 
-/// One model for all kernels: results are tied to outputs, and the op on memrefs is the op on tensors
-/// with other operands and no results.
+/// One model for all kernels: results are tied to outputs, and the op on memrefs is the op on
+/// tensors with other operands and no results.
 template <typename OpTy>
 struct KernelBufferization
     : DstBufferizableOpInterfaceExternalModel<KernelBufferization<OpTy>, OpTy> {
@@ -40,17 +41,20 @@ struct KernelBufferization
     auto kernel = cast<DestinationStyleOpInterface>(op);
     if (!kernel.isDpsInit(&operand))
       return true;
-    return readsOutput(op, operand.getOperandNumber() - (op->getNumOperands() - kernel.getNumDpsInits()));
+    return readsOutput(op, operand.getOperandNumber() -
+                               (op->getNumOperands() - kernel.getNumDpsInits()));
   }
   bool bufferizesToMemoryWrite(Operation *op, OpOperand &operand, const AnalysisState &) const {
     return cast<DestinationStyleOpInterface>(op).isDpsInit(&operand);
   }
-  /// No kernel reads an input after it has begun to write an output, unless its emitter says so; none does.
-  bool bufferizesToElementwiseAccess(Operation *, const AnalysisState &, ArrayRef<OpOperand *>) const {
+  /// No kernel reads an input after it has begun to write an output, unless its emitter says so;
+  /// none does.
+  bool bufferizesToElementwiseAccess(Operation *, const AnalysisState &,
+                                     ArrayRef<OpOperand *>) const {
     return false;
   }
-  LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &options,
-                          BufferizationState &state) const {
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter,
+                          const BufferizationOptions &options, BufferizationState &state) const {
     SmallVector<Value> operands, results;
     for (OpOperand &operand : op->getOpOperands()) {
       FailureOr<Value> buffer = operand.get();

@@ -1,4 +1,5 @@
-//===- Kernel.cpp - The kernel dialect and the checks of its ops ---------------------------------===//
+//===- Kernel.cpp - The kernel dialect and the checks of its ops
+//---------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -33,14 +34,16 @@ void KernelDialect::initialize() {
 namespace {
 using Effects = SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>>;
 
-/// On memrefs every operand is read, and outputs are written; on tensors a kernel is a pure function.
+/// On memrefs every operand is read, and outputs are written; on tensors a kernel is a pure
+/// function.
 void kernelEffects(DestinationStyleOpInterface op, Effects &effects) {
   for (OpOperand &operand : op->getOpOperands()) {
     if (!isa<MemRefType>(operand.get().getType()))
       continue;
     effects.emplace_back(MemoryEffects::Read::get(), &operand, SideEffects::DefaultResource::get());
     if (op.isDpsInit(&operand))
-      effects.emplace_back(MemoryEffects::Write::get(), &operand, SideEffects::DefaultResource::get());
+      effects.emplace_back(MemoryEffects::Write::get(), &operand,
+                           SideEffects::DefaultResource::get());
   }
 }
 
@@ -52,7 +55,8 @@ bool differ(int64_t a, int64_t b) {
 
 LogicalResult outputsBetween(Operation *op, ValueRange outputs, size_t least, size_t most) {
   if (outputs.size() < least || outputs.size() > most)
-    return op->emitOpError("takes ") << least << " to " << most << " outputs, not " << outputs.size();
+    return op->emitOpError("takes ")
+           << least << " to " << most << " outputs, not " << outputs.size();
   return success();
 }
 
@@ -115,13 +119,16 @@ LogicalResult GemmOp::verify() {
   for (Value output : getOutputs())
     if (differ(lastDim(output), columns))
       return emitOpError("an output has ") << lastDim(output) << " columns and B " << columns;
-  if (getBias() && (failed(rankIs(*this, getBias(), 1, "bias")) || differ(lastDim(getBias()), columns)))
-    return emitOpError("bias ") << getBias().getType() << " does not have " << columns << " elements";
+  if (getBias() &&
+      (failed(rankIs(*this, getBias(), 1, "bias")) || differ(lastDim(getBias()), columns)))
+    return emitOpError("bias ") << getBias().getType() << " does not have " << columns
+                                << " elements";
   if (getTransposeA() && (shaped(getOutputs()[0]).getRank() != 2 ||
                           differ(lastDim(getA()), shaped(getOutputs()[0]).getDimSize(0))))
-    return emitOpError("output ") << getOutputs()[0].getType() << " does not fit a transposed A of type "
-                                  << getA().getType();
-  if (getResidual() && failed(sameShape(*this, getResidual(), getOutputs()[0], "residual and output")))
+    return emitOpError("output ") << getOutputs()[0].getType()
+                                  << " does not fit a transposed A of type " << getA().getType();
+  if (getResidual() &&
+      failed(sameShape(*this, getResidual(), getOutputs()[0], "residual and output")))
     return failure();
   return success();
 }
@@ -140,7 +147,8 @@ LogicalResult AttentionOp::verify() {
       failed(rankIs(*this, getOutputs()[0], 4, "O")))
     return failure();
   int64_t heads = shaped(getQ()).getDimSize(2), groups = shaped(getK()).getDimSize(2);
-  if (ShapedType::isDynamic(heads) || ShapedType::isDynamic(groups) || groups <= 0 || heads % groups)
+  if (ShapedType::isDynamic(heads) || ShapedType::isDynamic(groups) || groups <= 0 ||
+      heads % groups)
     return emitOpError("needs a static number of heads that is a multiple of the groups, not ")
            << heads << " and " << groups;
   if (ShapedType::isDynamic(lastDim(getQ())) || differ(lastDim(getQ()), lastDim(getK())))
@@ -193,26 +201,30 @@ LogicalResult SoftmaxBackwardOp::verify() {
 }
 
 LogicalResult EmbeddingOp::verify() {
-  if (failed(outputsBetween(*this, getOutputs(), 1, 1)) || failed(rankIs(*this, getTable(), 2, "the table")) ||
+  if (failed(outputsBetween(*this, getOutputs(), 1, 1)) ||
+      failed(rankIs(*this, getTable(), 2, "the table")) ||
       failed(rankIs(*this, getTokens(), 2, "tokens")))
     return failure();
   return rankIs(*this, getOutputs()[0], 3, "the result");
 }
 
 LogicalResult PositionEmbeddingOp::verify() {
-  if (failed(outputsBetween(*this, getOutputs(), 1, 1)) || failed(rankIs(*this, getTable(), 2, "the table")))
+  if (failed(outputsBetween(*this, getOutputs(), 1, 1)) ||
+      failed(rankIs(*this, getTable(), 2, "the table")))
     return failure();
   return rankIs(*this, getOutputs()[0], 3, "the result");
 }
 
 LogicalResult EmbeddingBackwardOp::verify() {
-  if (failed(outputsBetween(*this, getOutputs(), 1, 1)) || failed(rankIs(*this, getGradient(), 3, "dY")))
+  if (failed(outputsBetween(*this, getOutputs(), 1, 1)) ||
+      failed(rankIs(*this, getGradient(), 3, "dY")))
     return failure();
   return rankIs(*this, getOutputs()[0], 2, "the table's gradient");
 }
 
 LogicalResult PositionEmbeddingBackwardOp::verify() {
-  if (failed(outputsBetween(*this, getOutputs(), 1, 1)) || failed(rankIs(*this, getGradient(), 3, "dY")))
+  if (failed(outputsBetween(*this, getOutputs(), 1, 1)) ||
+      failed(rankIs(*this, getGradient(), 3, "dY")))
     return failure();
   return rankIs(*this, getOutputs()[0], 2, "the table's gradient");
 }

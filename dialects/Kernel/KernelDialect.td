@@ -23,7 +23,6 @@ def Kernel_Dialect : Dialect {
     in its shapes) are dense among themselves, so that they collapse to one dimension with one stride.
   }];
   let dependentDialects = ["::mlir::memref::MemRefDialect", "::mlir::tensor::TensorDialect"];
-  let useDefaultAttributePrinterParser = 1;
 }
 
 #endif // QUERN_KERNEL_DIALECT_TD

@@ -1,4 +1,5 @@
-//===- Program.h - The seam between compiled code and the runtime --------------------------------===//
+//===- Program.h - The seam between compiled code and the runtime
+//--------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -21,13 +22,15 @@
 ///      "programs": [{"name": "train_step", "flops": POLYNOMIAL,
 ///                    "arena": [{"use": "saved activations", "bytes": POLYNOMIAL}, ...],
 ///                    "arguments": [{"name": "tokens", "role": "input", "type": "i32",
-///                                   "shape": [-1, -1], "dimensions": ["batch", "sequence"]}, ...]}]}
+///                                   "shape": [-1, -1], "dimensions": ["batch", "sequence"]},
+///                                   ...]}]}
 ///
 /// - `layers` is 0 for a parameter outside rolled layers; otherwise it is the leading dimension of
-///   `shape`. A `file` that contains `{layer}` names one tensor a layer; without it the file holds the
-///   stacked tensor. `context` is 0 when the text sets no limit; `vocabulary` is the size of the last
-///   dimension of the logits (0 when there are none).
-/// - `initializer.kind` is zeros, ones, normal (scale: standard deviation), uniform (scale: the bound;
+///   `shape`. A `file` that contains `{layer}` names one tensor a layer; without it the file holds
+///   the stacked tensor. `context` is 0 when the text sets no limit; `vocabulary` is the size of
+///   the last dimension of the logits (0 when there are none).
+/// - `initializer.kind` is zeros, ones, normal (scale: standard deviation), uniform (scale: the
+/// bound;
 ///   values lie in [-scale, scale)) or residual (GPT-2: normal with scale / sqrt(2 x layers)).
 /// - `type` is f32, f64, i32 or i64. A dimension is -1 where it is known only at run time; two
 ///   dimensions of one program with the same name in `dimensions` are equal ("" means unnamed).
@@ -55,8 +58,8 @@
 extern "C" {
 #endif
 
-/// A ranked tensor in memory, as MLIR lays it out: `shape` holds `rank` sizes and then `rank` strides
-/// (in elements). Pass a pointer to a struct with exactly 2 x rank entries there, or more.
+/// A ranked tensor in memory, as MLIR lays it out: `shape` holds `rank` sizes and then `rank`
+/// strides (in elements). Pass a pointer to a struct with exactly 2 x rank entries there, or more.
 typedef struct quern_descriptor {
   void *allocated;
   void *aligned; /* 64-byte aligned */
@@ -66,9 +69,10 @@ typedef struct quern_descriptor {
 
 typedef struct quern_program {
   const char *name; /* NULL ends the table */
-  /* Runs the program. `arguments[i]` is argument i of the JSON description; dense, row-major. `arena` is
-   * scratch memory of at least `arena_bytes(arguments)` bytes, 64-byte aligned, whose content does not
-   * matter. Uses OpenMP's current number of threads; the result has the same bits for any of them. */
+  /* Runs the program. `arguments[i]` is argument i of the JSON description; dense, row-major.
+   * `arena` is scratch memory of at least `arena_bytes(arguments)` bytes, 64-byte aligned, whose
+   * content does not matter. Uses OpenMP's current number of threads; the result has the same bits
+   * for any of them. */
   void (*run)(quern_descriptor *const *arguments, void *arena);
   /* Bytes of arena that `run` needs for arguments of these shapes (only sizes are read). */
   int64_t (*arena_bytes)(quern_descriptor *const *arguments);

@@ -1,0 +1,87 @@
+//===- Emission.h - Where an emitter writes the code of one kernel
+//------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+///
+/// \file
+/// All threads of a program run the same code (one `omp.parallel` around the whole program). A
+/// kernel becomes a function that each of them calls with its number; the function splits the work
+/// by the *shape* of the problem into units, and hands out units to threads. What a unit computes,
+/// and the order in which it does, never depends on the number of threads: that is what makes
+/// results bitwise reproducible. A barrier follows each kernel; inside a kernel an emitter places
+/// its own.
+///
+//===---------------------------------------------------------------------------------------------===//
+#ifndef QUERN_CPU_EMISSION_H
+#define QUERN_CPU_EMISSION_H
+
+#include "quern/CPU/Machine.h"
+
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinTypes.h"
+#include "mlir/IR/Value.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
+
+namespace quern::cpu {
+
+class Emission {
+public:
+  Emission(mlir::OpBuilder &builder, mlir::Location loc, const Machine &machine, mlir::Value thread,
+           mlir::Value threads, mlir::Value scratch)
+      : builder(builder), loc(loc), machine(machine), thread(thread), threads(threads),
+        scratchBase(scratch) {}
+
+  mlir::OpBuilder &builder;
+  mlir::Location loc;
+  const Machine &machine;
+  mlir::Value thread;  ///< index: the calling thread, 0 <= thread < threads
+  mlir::Value threads; ///< index: how many threads there are
+
+  /// An index constant.
+  mlir::Value index(int64_t value);
+
+  /// Size of dimension `dim` of a memref: a constant where it is static.
+  mlir::Value dim(mlir::Value memref, int64_t dim);
+
+  /// The product of the sizes of the first `count` dimensions.
+  mlir::Value leadingSize(mlir::Value memref, int64_t count);
+
+  /// All threads wait for each other; memory written before is visible after.
+  void barrier();
+
+  /// Runs `body(unit)` for each of `count` units (an index), in contiguous ranges, one range a
+  /// thread. Without a barrier at its end.
+  void forUnits(mlir::Value count, llvm::function_ref<void(mlir::Value unit)> body);
+
+  /// Runs `body` on thread 0 only. Without a barrier at its end.
+  void onFirstThread(llvm::function_ref<void()> body);
+
+  /// `for (i = from; i < to; i += step)`, with the builder inside the loop.
+  void forLoop(mlir::Value from, mlir::Value to, int64_t step,
+               llvm::function_ref<void(mlir::Value)> body);
+
+  /// The same with values that are carried from one iteration to the next; returns the last ones.
+  llvm::SmallVector<mlir::Value>
+  forLoop(mlir::Value from, mlir::Value to, int64_t step, mlir::ValueRange carried,
+          llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value, mlir::ValueRange)> body);
+
+  /// Scratch memory that all threads share, 64-byte aligned, uninitialized, valid for this kernel
+  /// alone. Its size must be static, so that the size of the arena stays a closed formula.
+  mlir::Value sharedScratch(mlir::MemRefType type);
+
+  /// Memory of this thread alone, 64-byte aligned, on its stack: keep it under 512 KiB in all.
+  mlir::Value privateScratch(mlir::MemRefType type);
+
+  /// Bytes of shared scratch that this kernel has asked for.
+  int64_t scratchBytes = 0;
+
+private:
+  mlir::Value scratchBase; ///< memref<?xi8>
+};
+
+} // namespace quern::cpu
+
+#endif // QUERN_CPU_EMISSION_H

@@ -1,0 +1,108 @@
+//===- Emission.cpp - Where an emitter writes the code of one kernel
+//----------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+
+#include "quern/CPU/Emission.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/OpenMP/OpenMPDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+
+namespace quern::cpu {
+
+Value Emission::index(int64_t value) { return arith::ConstantIndexOp::create(builder, loc, value); }
+
+Value Emission::dim(Value memref, int64_t dim) {
+  auto type = cast<MemRefType>(memref.getType());
+  if (!type.isDynamicDim(dim))
+    return index(type.getDimSize(dim));
+  return memref::DimOp::create(builder, loc, memref, dim);
+}
+
+Value Emission::leadingSize(Value memref, int64_t count) {
+  auto type = cast<MemRefType>(memref.getType());
+  int64_t known = 1;
+  Value size;
+  for (int64_t i = 0; i < count; ++i) {
+    if (!type.isDynamicDim(i)) {
+      known *= type.getDimSize(i);
+      continue;
+    }
+    Value factor = dim(memref, i);
+    size = size ? arith::MulIOp::create(builder, loc, size, factor).getResult() : factor;
+  }
+  if (!size)
+    return index(known);
+  return known == 1 ? size : arith::MulIOp::create(builder, loc, size, index(known)).getResult();
+}
+
+void Emission::barrier() { omp::BarrierOp::create(builder, loc); }
+
+void Emission::forUnits(Value count, llvm::function_ref<void(Value)> body) {
+  // Thread t takes [count t / threads, count (t + 1) / threads): ranges differ by one unit at most.
+  Value scaled = arith::MulIOp::create(builder, loc, count, thread);
+  Value from = arith::DivUIOp::create(builder, loc, scaled, threads);
+  Value scaledEnd = arith::AddIOp::create(builder, loc, scaled, count);
+  Value to = arith::DivUIOp::create(builder, loc, scaledEnd, threads);
+  forLoop(from, to, 1, body);
+}
+
+void Emission::onFirstThread(llvm::function_ref<void()> body) {
+  Value first = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, thread, index(0));
+  auto conditional = scf::IfOp::create(builder, loc, first, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(conditional.thenBlock());
+  body();
+}
+
+void Emission::forLoop(Value from, Value to, int64_t step, llvm::function_ref<void(Value)> body) {
+  auto loop = scf::ForOp::create(builder, loc, from, to, index(step));
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(loop.getBody());
+  body(loop.getInductionVar());
+}
+
+SmallVector<Value>
+Emission::forLoop(Value from, Value to, int64_t step, ValueRange carried,
+                  llvm::function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+  auto loop = scf::ForOp::create(builder, loc, from, to, index(step), carried);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(loop.getBody());
+  SmallVector<Value> next = body(loop.getInductionVar(), loop.getRegionIterArgs());
+  if (!carried.empty())
+    scf::YieldOp::create(builder, loc, next);
+  return SmallVector<Value>(loop.getResults());
+}
+
+static int64_t alignedBytes(MemRefType type) {
+  int64_t bits = type.getElementType().isIndex() ? 64 : type.getElementTypeBitWidth();
+  return llvm::alignTo(type.getNumElements() * llvm::divideCeil(bits, 8), 64);
+}
+
+Value Emission::sharedScratch(MemRefType type) {
+  Value scratch =
+      memref::ViewOp::create(builder, loc, type, scratchBase, index(scratchBytes), ValueRange());
+  scratchBytes += alignedBytes(type);
+  return scratch;
+}
+
+Value Emission::privateScratch(MemRefType type) {
+  // In the function's entry block, so that a loop does not grow the stack.
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(&builder.getInsertionBlock()
+                                        ->getParent()
+                                        ->getParentOfType<FunctionOpInterface>()
+                                        .getFunctionBody()
+                                        .front());
+  return memref::AllocaOp::create(builder, loc, type, builder.getI64IntegerAttr(64));
+}
+
+} // namespace quern::cpu

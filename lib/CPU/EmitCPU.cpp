@@ -1,0 +1,290 @@
+//===- EmitCPU.cpp - Kernels to code that all threads of a program share
+//------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+
+#include "Emitters.h"
+#include "quern/CPU/Passes.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Linalg/Transforms/Transforms.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/OpenMP/OpenMPDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/IRMapping.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+namespace quern::cpu {
+#define GEN_PASS_DEF_EMITCPU
+#include "quern/CPU/Passes.h.inc"
+} // namespace quern::cpu
+
+using namespace mlir;
+using namespace quern;
+using namespace quern::cpu;
+
+namespace {
+
+bool isKernel(Operation *op) {
+  return isa<kernel::KernelDialect>(op->getDialect()) || isa<linalg::GenericOp>(op);
+}
+
+LogicalResult emitKernel(Operation *op, ValueRange operands, Emission &emission) {
+  return TypeSwitch<Operation *, LogicalResult>(op)
+      .Case<kernel::GemmOp, kernel::BatchGemmOp, kernel::AttentionOp, kernel::AttentionBackwardOp,
+            kernel::SoftmaxOp, kernel::SoftmaxBackwardOp, kernel::CountTargetsOp,
+            kernel::CrossEntropyOp, kernel::CrossEntropyGradientOp, kernel::NormOp,
+            kernel::NormBackwardOp, kernel::EmbeddingOp, kernel::PositionEmbeddingOp,
+            kernel::EmbeddingBackwardOp, kernel::PositionEmbeddingBackwardOp, kernel::RotaryOp,
+            kernel::CacheAppendOp, kernel::SumRowsOp, kernel::SquaredNormOp, kernel::AdamWOp,
+            linalg::GenericOp>([&](auto kernel) { return emit(kernel, operands, emission); })
+      .Default([](Operation *op) { return op->emitOpError("has no emitter for the CPU"); });
+}
+
+/// The function of a kernel and the shared scratch that it needs.
+struct KernelFunction {
+  Operation *op; ///< the first op that it was emitted for
+  func::FuncOp function;
+  int64_t scratchBytes;
+};
+
+class Emitter {
+public:
+  Emitter(ModuleOp module, const Machine &machine)
+      : module(module), machine(machine), symbols(module),
+        indexType(IndexType::get(module.getContext())),
+        scratchType(
+            MemRefType::get({ShapedType::kDynamic}, IntegerType::get(module.getContext(), 8))) {}
+
+  LogicalResult run(func::FuncOp program);
+  int64_t calls = 0;
+  int64_t functions() const { return emitted.size(); }
+
+private:
+  FailureOr<KernelFunction> getKernel(Operation *op);
+  func::FuncOp declare(StringRef name, FunctionType type);
+  LogicalResult replaceKernels(func::FuncOp body, int64_t &scratchBytes);
+  void growArena(func::FuncOp program, int64_t bytes);
+
+  ModuleOp module;
+  const Machine &machine;
+  SymbolTable symbols;
+  IndexType indexType;
+  MemRefType scratchType;
+  SmallVector<KernelFunction> emitted;
+  llvm::DenseMap<OperationName, int64_t> counts;
+};
+
+/// Equal but for the values they read: name, attributes, operand types and regions.
+bool sameKernel(Operation *a, Operation *b) {
+  return a->getOperandTypes() == b->getOperandTypes() &&
+         OperationEquivalence::isEquivalentTo(a, b, OperationEquivalence::ignoreValueEquivalence,
+                                              nullptr, OperationEquivalence::IgnoreLocations);
+}
+
+FailureOr<KernelFunction> Emitter::getKernel(Operation *op) {
+  for (const KernelFunction &known : emitted)
+    if (sameKernel(known.op, op))
+      return known;
+  SmallVector<Type> types(op->getOperandTypes());
+  types.append({scratchType, indexType, indexType});
+  OpBuilder builder(module.getContext());
+  builder.setInsertionPointToEnd(module.getBody());
+  // The name tells in a profile which kernel this is.
+  std::string name = (op->getName().getStringRef() + "." + Twine(counts[op->getName()]++)).str();
+  auto function =
+      func::FuncOp::create(builder, op->getLoc(), name, builder.getFunctionType(types, {}));
+  function.setPrivate();
+  symbols.insert(function);
+  Block *entry = function.addEntryBlock();
+  builder.setInsertionPointToStart(entry);
+  size_t operands = op->getNumOperands();
+  Emission emission(builder, op->getLoc(), machine, entry->getArgument(operands + 1),
+                    entry->getArgument(operands + 2), entry->getArgument(operands));
+  // The op is kept apart: it goes on describing the function after its program is rewritten.
+  if (failed(emitKernel(op, entry->getArguments().take_front(operands), emission)))
+    return failure();
+  func::ReturnOp::create(builder, op->getLoc());
+  emitted.push_back({op->clone(), function, emission.scratchBytes});
+  return emitted.back();
+}
+
+func::FuncOp Emitter::declare(StringRef name, FunctionType type) {
+  if (auto known = symbols.lookup<func::FuncOp>(name))
+    return known;
+  OpBuilder builder(module.getContext());
+  auto function = func::FuncOp::create(builder, module.getLoc(), name, type);
+  function.setPrivate();
+  symbols.insert(function);
+  return function;
+}
+
+LogicalResult Emitter::replaceKernels(func::FuncOp body, int64_t &scratchBytes) {
+  // Copies and named linalg ops are elementwise work like any other.
+  SmallVector<Operation *> named;
+  body.walk([&](Operation *op) {
+    if (isa<memref::CopyOp>(op) || (isa<linalg::LinalgOp>(op) && !isa<linalg::GenericOp>(op)))
+      named.push_back(op);
+  });
+  IRRewriter rewriter(module.getContext());
+  for (Operation *op : named) {
+    rewriter.setInsertionPoint(op);
+    if (auto copy = dyn_cast<memref::CopyOp>(op)) {
+      if (copy.getSource() == copy.getTarget()) {
+        rewriter.eraseOp(op);
+        continue;
+      }
+      op = linalg::CopyOp::create(rewriter, op->getLoc(), copy.getSource(), copy.getTarget());
+      rewriter.eraseOp(copy);
+      rewriter.setInsertionPoint(op);
+    }
+    if (failed(linalg::generalizeNamedOp(rewriter, cast<linalg::LinalgOp>(op))))
+      return op->emitOpError("has no emitter for the CPU");
+  }
+
+  SmallVector<Operation *> kernels;
+  WalkResult walk = body.walk([&](Operation *op) {
+    if (isKernel(op)) {
+      kernels.push_back(op);
+      return WalkResult::skip();
+    }
+    // Everything else is run by every thread, so it must not write.
+    if (isa<memref::StoreOp, vector::StoreOp>(op)) {
+      op->emitOpError("writes memory outside of a kernel");
+      return WalkResult::interrupt();
+    }
+    return WalkResult::advance();
+  });
+  if (walk.wasInterrupted())
+    return failure();
+  size_t arguments = body.getNumArguments();
+  for (Operation *op : kernels) {
+    FailureOr<KernelFunction> kernel = getKernel(op);
+    if (failed(kernel))
+      return failure();
+    scratchBytes = std::max(scratchBytes, kernel->scratchBytes);
+    rewriter.setInsertionPoint(op);
+    SmallVector<Value> operands(op->getOperands());
+    for (size_t i = arguments - 3; i < arguments; ++i)
+      operands.push_back(body.getArgument(i));
+    func::CallOp::create(rewriter, op->getLoc(), kernel->function, operands);
+    omp::BarrierOp::create(rewriter, op->getLoc());
+    rewriter.eraseOp(op);
+    ++calls;
+  }
+  return success();
+}
+
+void Emitter::growArena(func::FuncOp program, int64_t bytes) {
+  auto formula = symbols.lookup<func::FuncOp>((program.getSymName() + ".arena_bytes").str());
+  if (!formula || !bytes)
+    return;
+  auto result = cast<func::ReturnOp>(formula.getBody().front().getTerminator());
+  OpBuilder builder(result);
+  Value more = arith::ConstantOp::create(
+      builder, result.getLoc(), builder.getIntegerAttr(result.getOperand(0).getType(), bytes));
+  result.setOperand(0, arith::AddIOp::create(builder, result.getLoc(), result.getOperand(0), more));
+}
+
+LogicalResult Emitter::run(func::FuncOp program) {
+  OpBuilder builder(module.getContext());
+  Location loc = program.getLoc();
+  Value arena;
+  for (BlockArgument argument : program.getArguments())
+    if (program.getArgAttr(argument.getArgNumber(), "quern.arena"))
+      arena = argument;
+
+  // The body moves into a function that every thread calls.
+  SmallVector<Type> types(program.getArgumentTypes());
+  types.append({scratchType, indexType, indexType});
+  auto threads = func::FuncOp::create(builder, loc, (program.getSymName() + ".threads").str(),
+                                      builder.getFunctionType(types, {}));
+  threads.setPrivate();
+  symbols.insert(threads);
+  threads.getBody().takeBody(program.getBody());
+  threads.getBody().front().addArguments({scratchType, indexType, indexType}, {loc, loc, loc});
+  int64_t scratchBytes = 0;
+  if (failed(replaceKernels(threads, scratchBytes)))
+    return failure();
+
+  Block *entry = program.addEntryBlock();
+  builder.setInsertionPointToStart(entry);
+  Value bytes = arith::ConstantIndexOp::create(builder, loc, scratchBytes);
+  Value scratch;
+  bool ownScratch = !arena;
+  if (arena) {
+    arena = entry->getArgument(cast<BlockArgument>(arena).getArgNumber());
+    Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
+    Value size = memref::DimOp::create(builder, loc, arena, zero);
+    Value offset = arith::SubIOp::create(builder, loc, size, bytes);
+    scratch = memref::ViewOp::create(builder, loc, scratchType, arena, offset, bytes);
+    growArena(program, scratchBytes);
+  } else {
+    scratch =
+        memref::AllocOp::create(builder, loc, scratchType, bytes, builder.getI64IntegerAttr(64));
+  }
+
+  IntegerType i32 = builder.getI32Type();
+  func::FuncOp number = declare("omp_get_thread_num", builder.getFunctionType({}, {i32}));
+  func::FuncOp count = declare("omp_get_num_threads", builder.getFunctionType({}, {i32}));
+  auto parallel = omp::ParallelOp::create(builder, loc);
+  {
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(&parallel.getRegion().emplaceBlock());
+    auto call = [&](func::FuncOp function) -> Value {
+      Value result = func::CallOp::create(builder, loc, function, ValueRange()).getResult(0);
+      return arith::IndexCastOp::create(builder, loc, indexType, result);
+    };
+    SmallVector<Value> operands(entry->getArguments());
+    operands.append({scratch, call(number), call(count)});
+    func::CallOp::create(builder, loc, threads, operands);
+    omp::TerminatorOp::create(builder, loc);
+  }
+  if (ownScratch)
+    memref::DeallocOp::create(builder, loc, scratch);
+  func::ReturnOp::create(builder, loc);
+  return success();
+}
+
+struct EmitCPU : quern::cpu::impl::EmitCPUBase<EmitCPU> {
+  using EmitCPUBase::EmitCPUBase;
+
+  void runOnOperation() override {
+    llvm::Expected<Machine> machine = Machine::get(cpu);
+    if (!machine) {
+      getOperation().emitError(llvm::toString(machine.takeError()));
+      return signalPassFailure();
+    }
+    SmallVector<func::FuncOp> programs;
+    for (auto function : getOperation().getOps<func::FuncOp>()) {
+      bool hasKernels = function
+                            .walk([](Operation *op) {
+                              bool work = isKernel(op) || isa<linalg::LinalgOp, memref::CopyOp>(op);
+                              return work ? WalkResult::interrupt() : WalkResult::advance();
+                            })
+                            .wasInterrupted();
+      if (!hasKernels)
+        continue;
+      if (function.getNumResults() || !llvm::hasSingleElement(function.getBody())) {
+        function.emitError("a program with kernels must have one block and no results");
+        return signalPassFailure();
+      }
+      programs.push_back(function);
+    }
+    Emitter emitter(getOperation(), *machine);
+    for (func::FuncOp program : programs)
+      if (failed(emitter.run(program)))
+        return signalPassFailure();
+    numKernels += emitter.calls;
+    numFunctions += emitter.functions();
+  }
+};
+
+} // namespace

@@ -1,0 +1,42 @@
+//===- Pending.cpp - Kernels that wait for their emitter
+//----------------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+// Each emitter that is written deletes its line here; the file goes with the last one.
+
+#include "Emitters.h"
+
+using namespace mlir;
+
+namespace quern::cpu {
+
+#define PENDING(Op)                                                                                \
+  LogicalResult emit(Op op, ValueRange, Emission &) {                                              \
+    return op->emitOpError("has no emitter for the CPU");                                          \
+  }
+PENDING(kernel::GemmOp)
+PENDING(kernel::BatchGemmOp)
+PENDING(kernel::AttentionOp)
+PENDING(kernel::AttentionBackwardOp)
+PENDING(kernel::SoftmaxOp)
+PENDING(kernel::SoftmaxBackwardOp)
+PENDING(kernel::CountTargetsOp)
+PENDING(kernel::CrossEntropyOp)
+PENDING(kernel::CrossEntropyGradientOp)
+PENDING(kernel::NormOp)
+PENDING(kernel::NormBackwardOp)
+PENDING(kernel::EmbeddingOp)
+PENDING(kernel::PositionEmbeddingOp)
+PENDING(kernel::EmbeddingBackwardOp)
+PENDING(kernel::PositionEmbeddingBackwardOp)
+PENDING(kernel::RotaryOp)
+PENDING(kernel::CacheAppendOp)
+PENDING(kernel::SumRowsOp)
+PENDING(kernel::SquaredNormOp)
+PENDING(kernel::AdamWOp)
+PENDING(mlir::linalg::GenericOp)
+
+} // namespace quern::cpu

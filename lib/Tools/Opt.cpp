@@ -1,0 +1,35 @@
+//===- Opt.cpp - quern-opt: every pass and pipeline phase by name
+//-------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+
+#include "quern/Tools/Opt.h"
+
+#include "dialects/Kernel/Kernel.h"
+#include "quern/CPU/Passes.h"
+#include "quern/Target/Lowering.h"
+
+#include "mlir/InitAllDialects.h"
+#include "mlir/InitAllExtensions.h"
+#include "mlir/InitAllPasses.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Tools/mlir-opt/MlirOptMain.h"
+
+using namespace mlir;
+
+int quern::tools::runOpt(int argc, char **argv) {
+  DialectRegistry registry;
+  registerAllDialects(registry);
+  registerAllExtensions(registry);
+  registry.insert<kernel::KernelDialect>();
+  kernel::registerBufferization(registry);
+  registerAllPasses();
+  cpu::registerCPUPasses();
+  PassPipelineRegistration<> lowering(
+      "quern-lower-to-llvm", "from emitted vector code to the LLVM dialect",
+      [](OpPassManager &manager) { target::addLoweringToLLVM(manager); });
+  return asMainReturnCode(MlirOptMain(argc, argv, "Quern's pass driver\n", registry));
+}
