@@ -46,7 +46,8 @@ def EmitCPU : Pass<"quern-emit-cpu", "::mlir::ModuleOp"> {
   let statistics = [Statistic<"numKernels", "kernels", "kernel calls">,
                     Statistic<"numFunctions", "kernel-functions", "distinct kernel functions">];
   let dependentDialects = [
-    "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::math::MathDialect",
+    "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect",
+    "::mlir::math::MathDialect",
     "::mlir::memref::MemRefDialect", "::mlir::omp::OpenMPDialect", "::mlir::scf::SCFDialect",
     "::mlir::vector::VectorDialect", "::mlir::LLVM::LLVMDialect"];
 }
