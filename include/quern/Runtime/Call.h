@@ -1,0 +1,69 @@
+//===- Call.h - A program with its arguments bound, ready to run ------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===------------------------------------------------------------------------------------------===//
+///
+/// \file
+/// Resolves the shapes of a program's arguments, lends memory to those that nobody bound, and runs
+/// it.
+///
+#ifndef QUERN_RUNTIME_CALL_H
+#define QUERN_RUNTIME_CALL_H
+
+#include "quern/Runtime/Memory.h"
+#include "quern/Runtime/Module.h"
+#include "quern/Runtime/ParameterBlock.h"
+
+#include <vector>
+
+namespace quern::runtime {
+
+class Call {
+public:
+  /// Resolves every -1 by name from `dimensions`, or, where it has no name, from `shapes` (of
+  /// inputs, by their names). Throws UsageError if a size contradicts what is compiled in, Error if
+  /// one is unknown. `arena` is used while running and may be shared by calls that do not run at
+  /// once.
+  Call(const Program &program, const Dimensions &dimensions, Arena &arena,
+       const std::map<std::string, Shape> &shapes = {});
+
+  const Program &description() const { return program; }
+  /// Argument `i` with its resolved shape; its data is null before memory was bound or lent.
+  const Tensor &operator[](size_t i) const { return tensors[i]; }
+  /// The argument of that name and role with memory behind it, or null.
+  Tensor *find(const std::string &name, Role role);
+
+  /// Makes argument `i` use `data`, which has the resolved shape and is 64-byte aligned.
+  void bind(size_t i, void *data);
+  /// Binds all arguments of `role` (parameter, first_moment, ...) to the tensors of `block`.
+  void bind(Role role, const ParameterBlock &block);
+  /// Writes a scalar option; returns false if the program has none of that name.
+  bool setOption(const std::string &name, double value);
+
+  /// Lends zeroed memory to every argument that is not bound.
+  void prepare();
+  /// Runs the program. Parameters and moments must have been bound.
+  void run();
+  /// Bytes of arena that it needs.
+  int64_t arenaBytes() const { return arenaSize; }
+
+private:
+  const Program &program;
+  Arena &arena;
+  int64_t arenaSize = 0;
+  bool prepared = false;
+  std::vector<Tensor> tensors;
+  std::vector<quern_descriptor> descriptors;
+  std::vector<quern_descriptor *> pointers;
+  Block owned;
+};
+
+/// Throws UsageError naming index and value unless every element of the integers in `tensor` lies
+/// in the range that `argument` allows. Compiled code does not check.
+void checkRange(const Argument &argument, const Tensor &tensor);
+
+} // namespace quern::runtime
+
+#endif // QUERN_RUNTIME_CALL_H

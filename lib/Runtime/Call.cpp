@@ -1,0 +1,160 @@
+//===- Call.cpp - A program with its arguments bound, ready to run ----------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===------------------------------------------------------------------------------------------===//
+#include "quern/Runtime/Call.h"
+
+#include "quern/Runtime/Error.h"
+
+namespace quern::runtime {
+
+/// The size of dimension `i` of `argument`.
+static int64_t resolve(const Program &program, const Argument &argument, size_t i,
+                       const Dimensions &dimensions, const std::map<std::string, Shape> &shapes) {
+  const std::string &name = argument.dimensions[i];
+  int64_t size = argument.shape[i];
+  auto found = name.empty() ? dimensions.end() : dimensions.find(name);
+  if (found != dimensions.end()) {
+    if (size >= 0 && size != found->second)
+      throw UsageError(concat("program '", program.name, "' is compiled for ", name, " ", size,
+                              ", which contradicts ", name, " ", found->second, "; leave --", name,
+                              " out, or compile the model for other shapes (--shape ", name, "=",
+                              found->second, ")"));
+    return found->second;
+  }
+  if (size >= 0)
+    return size;
+  auto given = shapes.find(argument.name);
+  if (name.empty() && given != shapes.end() && given->second.size() == argument.shape.size())
+    return given->second[i];
+  throw Error(concat("program '", program.name, "' needs to know dimension ",
+                     name.empty() ? std::to_string(i) : name, " of '", argument.name,
+                     "'; give an input that has it"));
+}
+
+Call::Call(const Program &description, const Dimensions &dimensions, Arena &scratch,
+           const std::map<std::string, Shape> &shapes)
+    : program(description), arena(scratch), descriptors(description.arguments.size()) {
+  for (const Argument &argument : program.arguments) {
+    Tensor tensor{argument.name, argument.type, {}, nullptr};
+    for (size_t i = 0; i < argument.shape.size(); ++i)
+      tensor.shape.push_back(resolve(program, argument, i, dimensions, shapes));
+    quern_descriptor &descriptor = descriptors[tensors.size()];
+    tensor.elements(); // checks for overflow
+    descriptor = {};
+    size_t rank = tensor.shape.size();
+    int64_t stride = 1;
+    for (size_t i = rank; i--;) {
+      descriptor.shape[i] = tensor.shape[i];
+      descriptor.shape[rank + i] = stride;
+      stride *= tensor.shape[i];
+    }
+    tensors.push_back(std::move(tensor));
+    pointers.push_back(&descriptor);
+  }
+  arenaSize = program.code->arena_bytes(pointers.data());
+  if (arenaSize < 0)
+    throw Error(concat("program '", program.name, "' asks for more than 2^63 bytes of memory"));
+}
+
+Tensor *Call::find(const std::string &name, Role role) {
+  for (size_t i = 0; i < tensors.size(); ++i)
+    if (program.arguments[i].role == role && program.arguments[i].name == name) {
+      if (!tensors[i].data)
+        prepare();
+      return &tensors[i];
+    }
+  return nullptr;
+}
+
+void Call::bind(size_t i, void *data) {
+  tensors[i].data = data;
+  descriptors[i].allocated = descriptors[i].aligned = data;
+}
+
+void Call::bind(Role role, const ParameterBlock &block) {
+  for (size_t i = 0; i < tensors.size(); ++i)
+    if (program.arguments[i].role == role)
+      bind(i, block[program.arguments[i].parameter].data);
+}
+
+bool Call::setOption(const std::string &name, double value) {
+  Tensor *option = find(name, Role::Option);
+  if (!option)
+    return false;
+  switch (option->type) {
+  case Type::F32:
+    *static_cast<float *>(option->data) = float(value);
+    break;
+  case Type::F64:
+    *static_cast<double *>(option->data) = value;
+    break;
+  case Type::I32:
+    *static_cast<int32_t *>(option->data) = int32_t(value);
+    break;
+  case Type::I64:
+    *static_cast<int64_t *>(option->data) = int64_t(value);
+    break;
+  }
+  return true;
+}
+
+void Call::prepare() {
+  if (prepared)
+    return;
+  prepared = true;
+  auto lent = [&](size_t i) {
+    Role role = program.arguments[i].role;
+    return !tensors[i].data && role != Role::Parameter && role != Role::FirstMoment &&
+           role != Role::SecondMoment;
+  };
+  int64_t total = 0;
+  for (size_t i = 0; i < tensors.size(); ++i)
+    if (lent(i))
+      total += (tensors[i].bytes() + 64) / 64 * 64; // never empty: pointers stay distinct
+  owned = Block(total, concat("the arguments of program '", program.name, "'"));
+  int64_t offset = 0;
+  for (size_t i = 0; i < tensors.size(); ++i)
+    if (lent(i)) {
+      int64_t bytes = (tensors[i].bytes() + 64) / 64 * 64;
+      bind(i, owned.data() + offset);
+      offset += bytes;
+    }
+}
+
+void Call::run() {
+  prepare();
+  program.code->run(pointers.data(), arena.reserve(arenaSize));
+}
+
+template <typename T>
+static void checkValues(const Argument &argument, const Tensor &tensor) {
+  auto *values = static_cast<const T *>(tensor.data);
+  auto [low, high] = *argument.range;
+  for (int64_t i = 0, count = tensor.elements(); i < count; ++i) {
+    if (values[i] >= low && values[i] <= high)
+      continue;
+    Shape index(tensor.shape.size());
+    for (int64_t rest = i, d = int64_t(index.size()); d--; rest /= tensor.shape[size_t(d)])
+      index[size_t(d)] = rest % tensor.shape[size_t(d)];
+    std::vector<std::string> text;
+    for (int64_t k : index)
+      text.push_back(std::to_string(k));
+    throw UsageError(concat("'", argument.name, "' has the value ", int64_t(values[i]), " at [",
+                            join(text, ", "), "]; values from ", low, " to ", high,
+                            " are allowed (the vocabulary of the model)"));
+  }
+}
+
+void checkRange(const Argument &argument, const Tensor &tensor) {
+  if (!argument.range)
+    return;
+  if (tensor.type == Type::I32)
+    checkValues<int32_t>(argument, tensor);
+  else if (tensor.type == Type::I64)
+    checkValues<int64_t>(argument, tensor);
+}
+
+} // namespace quern::runtime

@@ -1,0 +1,52 @@
+//===- SafetensorsWriter.cpp - Writes tensors to files, atomically ----------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===------------------------------------------------------------------------------------------===//
+#include "quern/Runtime/Error.h"
+#include "quern/Runtime/OutputFile.h"
+#include "quern/Runtime/Safetensors.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace quern::runtime {
+
+void writeSafetensors(const std::string &path, std::vector<Tensor> tensors,
+                      const std::map<std::string, std::string> &metadata) {
+  static const char *const types[] = {"F32", "F64", "I32", "I64"};
+  // Wide elements first keeps every tensor aligned, as the format's own writer does.
+  std::vector<Tensor> narrow;
+  size_t wide = 0;
+  for (Tensor &tensor : tensors)
+    if (sizeOf(tensor.type) == 8)
+      std::swap(tensors[wide++], tensor);
+    else
+      narrow.push_back(tensor);
+  std::copy(narrow.begin(), narrow.end(), tensors.begin() + int64_t(wide));
+  nlohmann::ordered_json header;
+  if (!metadata.empty())
+    header["__metadata__"] = metadata;
+  int64_t offset = 0;
+  for (const Tensor &tensor : tensors) {
+    int64_t end = offset + tensor.bytes();
+    if (header.contains(tensor.name))
+      throw Error(concat("cannot write ", path, ": two tensors are called '", tensor.name, "'"));
+    header[tensor.name] = {{"dtype", types[int(tensor.type)]},
+                           {"shape", tensor.shape},
+                           {"data_offsets", {offset, end}}};
+    offset = end;
+  }
+  std::string text = tensors.empty() && metadata.empty() ? "{}" : header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' '); // the data begin aligned
+  OutputFile file(path);
+  uint64_t length = text.size();
+  file.write(&length, 8);
+  file.write(text.data(), text.size());
+  for (const Tensor &tensor : tensors)
+    file.write(tensor.data, size_t(tensor.bytes()));
+  file.commit();
+}
+
+} // namespace quern::runtime
