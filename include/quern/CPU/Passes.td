@@ -52,4 +52,35 @@ def EmitCPU : Pass<"quern-emit-cpu", "::mlir::ModuleOp"> {
     "::mlir::vector::VectorDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
+def ExpandMath : Pass<"quern-expand-math"> {
+  let summary = "elementary functions as straight-line vector code";
+  let description = [{
+    Rewrites `math.exp`, `exp2`, `log`, `log2`, `tanh`, `erf` and `rsqrt` on f32 and on 1-D vectors of f32 into
+    multiplications, additions and operations on bits, so that no call of libm stands in a loop. f64 and all other
+    functions stay with libm.
+
+    Largest errors over all inputs, in units in the last place: exp and exp2 1.5; log and log2 2; tanh 3; erf 3;
+    rsqrt 1.5 (a correctly rounded square root and division). NaN gives NaN; infinities, zeros and their signs
+    follow C99's annex F; small results of exp and exp2 become denormal numbers gradually.
+
+    With AVX-512, vectors of 16 use its rounding and scaling instructions.
+
+    ```mlir
+    %y = math.exp2 %x : vector<8xf32>
+    // becomes
+    %shifted = arith.addf %clamped, %magic : vector<8xf32>
+    ...
+    %p = math.fma %p1, %f, %one : vector<8xf32>
+    %y = arith.mulf %scaled, %second : vector<8xf32>
+    ```
+  }];
+  let options = [
+    Option<"cpu", "cpu", "std::string", /*default=*/"\"x86-64-v2\"",
+           "processor to emit for: native, x86-64-v3, x86-64-v4, or a name of LLVM's">
+  ];
+  let statistics = [Statistic<"numExpanded", "expanded", "functions rewritten">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect",
+                           "::mlir::x86vector::X86VectorDialect"];
+}
+
 #endif // QUERN_CPU_PASSES_TD
