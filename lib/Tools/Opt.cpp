@@ -9,6 +9,7 @@
 #include "quern/Tools/Opt.h"
 
 #include "dialects/Kernel/Kernel.h"
+#include "dialects/Quern/Quern.h"
 #include "quern/CPU/Passes.h"
 #include "quern/Target/Lowering.h"
 
@@ -19,12 +20,13 @@
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
 
 using namespace mlir;
+using namespace quern;
 
 int quern::tools::runOpt(int argc, char **argv) {
   DialectRegistry registry;
   registerAllDialects(registry);
   registerAllExtensions(registry);
-  registry.insert<kernel::KernelDialect>();
+  registry.insert<QuernDialect, kernel::KernelDialect>();
   kernel::registerBufferization(registry);
   registerAllPasses();
   cpu::registerCPUPasses();
