@@ -62,14 +62,14 @@ INFER(RotaryEmbeddingOp) {
                 op.getX().getType());
   if (failed(checkOffset(where, "rotary_embedding", op.getOffset())))
     return failure();
-  if (op.getBase().convertToDouble() <= 0)
+  if (op.getBaseAttr() && op.getBaseAttr().getValueAsDouble() <= 0)
     return fail(where, "rotary_embedding", 2, "base must be positive");
   types.push_back(op.getX().getType());
   return success();
 }
 
 static LogicalResult checkNorm(Where where, StringRef name, int first, Value x, Value weight,
-                               Value bias, APFloat epsilon) {
+                               Value bias, FloatAttr epsilon) {
   if (typeOf(x).getRank() < 1 || !isFloat(x))
     return fail(where, name, first, "x must be a float tensor of rank 1 or more, not ",
                 x.getType());
@@ -77,21 +77,23 @@ static LogicalResult checkNorm(Where where, StringRef name, int first, Value x, 
     if (vector && !isVector(vector, lastDim(x)))
       return fail(where, name, first, what, " must be a vector of ", text(lastDim(x)),
                   " elements, the last dimension of x, not ", vector.getType());
-  if (epsilon.isNegative())
+  // The parser infers types before defaults are filled in.
+  if (epsilon && epsilon.getValue().isNegative())
     return fail(where, name, first + 1, "epsilon must not be negative");
   return success();
 }
 
 INFER(LayerNormOp) {
   if (failed(checkNorm(where, "layer_norm", 1, op.getX(), op.getWeight(), op.getBias(),
-                       op.getEpsilon())))
+                       op.getEpsilonAttr())))
     return failure();
   types.push_back(op.getX().getType());
   return success();
 }
 
 INFER(RmsNormOp) {
-  if (failed(checkNorm(where, "rms_norm", 1, op.getX(), op.getWeight(), Value(), op.getEpsilon())))
+  if (failed(
+          checkNorm(where, "rms_norm", 1, op.getX(), op.getWeight(), Value(), op.getEpsilonAttr())))
     return failure();
   types.push_back(op.getX().getType());
   return success();
@@ -102,7 +104,7 @@ INFER(ResidualNormOp) {
     return fail(where, "residual_norm", 1, "x and residual differ: ", op.getX().getType(), " and ",
                 op.getResidual().getType());
   if (failed(checkNorm(where, "residual_norm", 2, op.getX(), op.getWeight(), op.getBias(),
-                       op.getEpsilon())))
+                       op.getEpsilonAttr())))
     return failure();
   if (op.getKind() == NormKind::Rms && op.getBias())
     return fail(where, "residual_norm", 3, "an RMS norm has no bias");
