@@ -88,6 +88,7 @@ int runCommandLine(int argc, const char *const *argv, const char *json,
     app.require_subcommand(1);
     app.get_formatter()->column_width(34);
     CommandLine commands(module, app);
+    commands.program = argc ? argv[0] : program;
     if (const Kind *kind = findKind(module.kind))
       kind->addCommands(commands);
     addInfoCommand(commands);

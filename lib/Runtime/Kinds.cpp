@@ -8,7 +8,9 @@
 
 namespace quern::runtime {
 
-static const std::vector<Kind> kinds = {};
+static const Kind kinds[] = {
+    {"causal_lm", addCausalLMCommands},
+};
 
 const Kind *findKind(const std::string &name) {
   for (const Kind &kind : kinds)

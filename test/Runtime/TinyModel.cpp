@@ -107,31 +107,32 @@ const char quern_module_json[] = R"({"quern": 1, "model": "tiny", "kind": ")" TI
                                                                                                 "he"
                                                                                                 "r"
                                                                                                 "s")
-                                           OPTION("clip") OPTION("step") PARAMETERS("parameter") "," PARAMETERS(
-                                               "f"
-                                               "i"
-                                               "r"
-                                               "s"
-                                               "t"
-                                               "_"
-                                               "m"
-                                               "o"
-                                               "m"
-                                               "e"
-                                               "n"
-                                               "t") "," PARAMETERS("second_moment") "," SCALAR("los"
-                                                                                               "s") "," SCALAR("grad"
-                                                                                                               "ient"
-                                                                                                               "_nor"
-                                                                                                               "m") R"(]},
+                                           OPTION("clip") OPTION("step")
+                                               PARAMETERS("parameter") "," PARAMETERS(
+                                                   "f"
+                                                   "i"
+                                                   "r"
+                                                   "s"
+                                                   "t"
+                                                   "_"
+                                                   "m"
+                                                   "o"
+                                                   "m"
+                                                   "e"
+                                                   "n"
+                                                   "t") "," PARAMETERS("second_moment") "," SCALAR("los"
+                                                                                                   "s") "," SCALAR("grad"
+                                                                                                                   "ient"
+                                                                                                                   "_nor"
+                                                                                                                   "m") R"(]},
     {"name": "prefill", )" ARENA R"( "arguments": [{"name": "tokens", "role": "input", "type": "i32", "shape": [-1, -1], "dimensions": ["batch", "sequence"]},)" CACHE
-                                               PARAMETERS(
-                                                   "parameter") R"(, {"name": "logits", "role": "output", "type": "f32", "shape": [-1, -1, )" V
-                                                                R"(], "dimensions": ["batch", "sequence", ""]}]},
+                                                   PARAMETERS(
+                                                       "parameter") R"(, {"name": "logits", "role": "output", "type": "f32", "shape": [-1, -1, )" V
+                                                                    R"(], "dimensions": ["batch", "sequence", ""]}]},
     {"name": "decode", )" ARENA R"( "arguments": [{"name": "tokens", "role": "input", "type": "i32", "shape": [-1, 1], "dimensions": ["batch", "sequence"]},)" CACHE
-                                                                    PARAMETERS(
-                                                                        "parameter") R"(, {"name": "logits", "role": "output", "type": "f32", "shape": [-1, 1, )" V
-                                                                                     R"(], "dimensions": ["batch", "sequence", ""]}]}]})";
+                                                                        PARAMETERS(
+                                                                            "parameter") R"(, {"name": "logits", "role": "output", "type": "f32", "shape": [-1, 1, )" V
+                                                                                         R"(], "dimensions": ["batch", "sequence", ""]}]}]})";
 
 } // extern "C"
 

@@ -37,6 +37,7 @@ public:
                 std::function<void()> action, bool runsCode = true);
 
   const Module &module;
+  std::string program; // as it was called, for commands told to people
 
 private:
   friend int runCommandLine(int, const char *const *, const char *, const quern_program *);
