@@ -1,4 +1,5 @@
-//===- Embedding.cpp - Rows of tables, and their gradients ---------------------------------------===//
+//===- Embedding.cpp - Rows of tables, and their gradients
+//---------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -14,7 +15,9 @@ using namespace mlir;
 
 namespace quern::cpu {
 
-static Type elementType(Value memref) { return cast<MemRefType>(memref.getType()).getElementType(); }
+static Type elementType(Value memref) {
+  return cast<MemRefType>(memref.getType()).getElementType();
+}
 
 /// y[b, t, :] = table[token, :] (when there are tokens) + positions[offset + t, :] (likewise).
 static LogicalResult emitLookup(Emission &e, Value tokens, Value table, Value positions,
@@ -74,9 +77,8 @@ LogicalResult emit(kernel::EmbeddingBackwardOp op, ValueRange operands, Emission
     int64_t bytes = elementBytes(elementType(table));
     forRows(e, e.dim(table, 0), rowsPerUnit(e, columns, bytes), [&](Value row) {
       Value target = rowAt(e, table, row);
-      v.forColumns(zero, columns, [&](Value column, Value mask) {
-        v.store(v.splat(0.0), target, column, mask);
-      });
+      v.forColumns(zero, columns,
+                   [&](Value column, Value mask) { v.store(v.splat(0.0), target, column, mask); });
     });
     e.barrier();
   }

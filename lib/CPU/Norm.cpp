@@ -1,11 +1,13 @@
-//===- Norm.cpp - Layer and RMS normalization ----------------------------------------------------===//
+//===- Norm.cpp - Layer and RMS normalization
+//----------------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===---------------------------------------------------------------------------------------------===//
 // A row comes from memory once and stays in the first-level cache for the passes over it: the mean,
-// the variance about that mean (the difference of two large sums would lose its digits), the result.
+// the variance about that mean (the difference of two large sums would lose its digits), the
+// result.
 
 #include "Norm.h"
 #include "Emitters.h"
@@ -86,8 +88,8 @@ LogicalResult emit(kernel::NormOp op, ValueRange operands, Emission &e) {
     v.forColumns(zero, columns, [&](Value column, Value mask) {
       Value value = normalize(v, v.load(source, column, mask), statistics);
       if (in.getWeight() && in.getBias())
-        value = v.fma(value, v.load(in.getWeight(), column, mask),
-                      v.load(in.getBias(), column, mask));
+        value =
+            v.fma(value, v.load(in.getWeight(), column, mask), v.load(in.getBias(), column, mask));
       else if (in.getWeight())
         value = v.mul(value, v.load(in.getWeight(), column, mask));
       else if (in.getBias())

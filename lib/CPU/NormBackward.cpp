@@ -1,4 +1,5 @@
-//===- NormBackward.cpp - Gradients of layer and RMS normalization -------------------------------===//
+//===- NormBackward.cpp - Gradients of layer and RMS normalization
+//-------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -48,15 +49,14 @@ void NormBackward::emitRow(Value row, Value weightSums, Value biasSums) {
   auto weighted = [&](Value g, Value column, Value mask) {
     return in.getWeight() ? v.mul(g, v.load(in.getWeight(), column, mask)) : g;
   };
-  SmallVector<Value> totals =
-      v.sums(zero, columns, layer ? 2 : 1, [&](Value column, Value mask) {
-        Value g = weighted(v.load(gRow, column, mask), column, mask);
-        Value xhat = normalize(v, v.load(xRow, column, mask), statistics);
-        SmallVector<Value> terms{v.mul(g, xhat)};
-        if (layer)
-          terms.push_back(g);
-        return terms;
-      });
+  SmallVector<Value> totals = v.sums(zero, columns, layer ? 2 : 1, [&](Value column, Value mask) {
+    Value g = weighted(v.load(gRow, column, mask), column, mask);
+    Value xhat = normalize(v, v.load(xRow, column, mask), statistics);
+    SmallVector<Value> terms{v.mul(g, xhat)};
+    if (layer)
+      terms.push_back(g);
+    return terms;
+  });
   OpBuilder &b = e.builder;
   Value integer = arith::IndexCastOp::create(b, e.loc, b.getI64Type(), columns);
   Value count = arith::SIToFPOp::create(b, e.loc, v.compute, integer);
@@ -130,14 +130,12 @@ LogicalResult NormBackward::run() {
         continue;
       *sums = rowOf(e, partial, block);
       Value target = *sums;
-      v.forColumns(zero, columns, [&](Value column, Value mask) {
-        v.store(v.splat(0.0), target, column, mask);
-      });
+      v.forColumns(zero, columns,
+                   [&](Value column, Value mask) { v.store(v.splat(0.0), target, column, mask); });
     }
     OpBuilder &b = e.builder;
     Value from = arith::DivUIOp::create(b, e.loc, mulIndex(e, block, rows), blocks);
-    Value to =
-        arith::DivUIOp::create(b, e.loc, mulIndex(e, addIndex(e, block, one), rows), blocks);
+    Value to = arith::DivUIOp::create(b, e.loc, mulIndex(e, addIndex(e, block, one), rows), blocks);
     e.forLoop(from, to, 1, [&](Value row) { emitRow(row, weightSums, biasSums); });
   });
   e.barrier();

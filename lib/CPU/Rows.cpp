@@ -1,4 +1,5 @@
-//===- Rows.cpp - Rows of memory as native vectors -----------------------------------------------===//
+//===- Rows.cpp - Rows of memory as native vectors
+//-----------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -193,8 +194,8 @@ void Vectors::store(Value value, Value row, Value column, Value mask) {
 
 Value Vectors::splat(double value) {
   OpBuilder &b = emission.builder;
-  return arith::ConstantOp::create(
-      b, emission.loc, DenseElementsAttr::get(type, b.getFloatAttr(compute, value)));
+  return arith::ConstantOp::create(b, emission.loc,
+                                   DenseElementsAttr::get(type, b.getFloatAttr(compute, value)));
 }
 Value Vectors::splat(Value scalar) {
   return vector::BroadcastOp::create(emission.builder, emission.loc, type, scalar);
@@ -238,8 +239,8 @@ static Value lastWhole(Emission &e, Value from, Value to, int64_t step) {
 static Value tailMask(Vectors &v, Value column, Value to) {
   OpBuilder &b = v.emission.builder;
   Value left = b.createOrFold<arith::SubIOp>(v.emission.loc, to, column);
-  return vector::CreateMaskOp::create(b, v.emission.loc,
-                                      VectorType::get({v.lanes}, b.getI1Type()), ValueRange{left});
+  return vector::CreateMaskOp::create(b, v.emission.loc, VectorType::get({v.lanes}, b.getI1Type()),
+                                      ValueRange{left});
 }
 
 static bool isMultiple(Value from, Value to, int64_t lanes) {
