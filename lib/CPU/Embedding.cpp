@@ -1,5 +1,4 @@
-//===- Embedding.cpp - Rows of tables, and their gradients
-//---------------------------------------===//
+//===- Embedding.cpp - Rows of tables, and their gradients ------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Norm.cpp - Layer and RMS normalization
-//----------------------------------------------------===//
+//===- Norm.cpp - Layer and RMS normalization -------------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- NormBackward.cpp - Gradients of layer and RMS normalization
-//-------------------------------===//
+//===- NormBackward.cpp - Gradients of layer and RMS normalization ----------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

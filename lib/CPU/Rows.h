@@ -1,5 +1,4 @@
-//===- Rows.h - Rows of memory as native vectors
-//-------------------------------------------------===//
+//===- Rows.h - Rows of memory as native vectors ----------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
