@@ -101,7 +101,7 @@ class Program:
         path = lambda suffix: os.path.join(directory, "kernel" + suffix)
         with open(path(".mlir"), "w") as file:
             file.write(text)
-        expand = ",quern-expand-math" if "quern-expand-math" in _passes() else ""
+        expand = ",quern-expand-math{cpu=%s}" % self.cpu if "quern-expand-math" in _passes() else ""
         pipeline = ("builtin.module(func.func(llvm-request-c-wrappers),quern-emit-cpu{cpu=%s}%s,quern-lower-to-llvm)"
                     % (self.cpu, expand))
         start = time.time()
