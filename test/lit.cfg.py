@@ -1,0 +1,79 @@
+# ===- lit.cfg.py - How lit runs the tests of this folder ------------------------------------------===#
+#
+# Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# ===----------------------------------------------------------------------------------------------===#
+"""Tests are .mlir, .test and .py files with RUN lines; README.md lists substitutions and features."""
+
+import os
+import platform
+
+import lit.formats
+
+config.name = "Quern"
+config.test_format = lit.formats.ShTest(execute_external=True)
+config.suffixes = [".mlir", ".test", ".py"]
+config.test_source_root = os.path.dirname(__file__)
+config.test_exec_root = os.path.join(config.quern_build, "test")
+config.excludes = ["Inputs", "lit.cfg.py", "unit.cfg.py"]
+
+# A Python file without RUN lines is a module that tests import.
+for folder, _, names in os.walk(config.test_source_root):
+    for name in names:
+        if name.endswith(".py"):
+            with open(os.path.join(folder, name), encoding="utf-8") as file:
+                if "RUN:" not in file.read():
+                    config.excludes.append(name)
+
+# Tools: ours, then LLVM's, then those of the system (Debian's Python, which has its NumPy).
+bin_folder = os.path.join(config.quern_build, "bin")
+config.environment["PATH"] = os.pathsep.join(
+    [bin_folder, config.llvm_tools, "/usr/bin", os.environ.get("PATH", "")]
+)
+config.environment["QUERN_LLVM_BIN"] = config.llvm_tools
+config.environment["PYTHONDONTWRITEBYTECODE"] = "1"
+config.environment["PYTHONPATH"] = os.path.join(config.test_source_root, "Numerics")
+# Several tests run side by side: a thread that waits must not spin, and nobody takes all cores.
+config.environment["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "2")
+config.environment["OMP_WAIT_POLICY"] = "passive"
+for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "CCACHE_DIR"):
+    if name in os.environ:
+        config.environment[name] = os.environ[name]
+
+data = os.environ.get("QUERN_TEST_DATA") or os.path.join(config.quern_source, "..", "shared", "data")
+data = os.path.realpath(data)
+config.environment["QUERN_TEST_DATA"] = data
+
+config.substitutions += [
+    ("%python", "/usr/bin/python3"),
+    ("%quern_src", config.quern_source),
+    ("%quern_build", config.quern_build),
+    ("%shared_data", data),
+    ("%tiny_model", os.path.join(config.quern_build, "test", "Runtime", "tiny-model")),
+    ("%cc", config.c_compiler),
+    ("%cxx", config.cxx_compiler),
+]
+
+if os.path.isdir(data):
+    config.available_features.add("data")
+if config.sanitized:
+    config.available_features.add("asan")
+    # MLIR's shared libraries are not instrumented: what they keep until exit is not a leak of ours.
+    config.environment.setdefault("ASAN_OPTIONS", "detect_leaks=0:detect_container_overflow=0")
+
+# What compiled programs can use on this machine.
+flags = set()
+if platform.machine() == "x86_64":
+    with open("/proc/cpuinfo") as file:
+        for line in file:
+            if line.startswith("flags"):
+                flags = set(line.split(":", 1)[1].split())
+                break
+if {"avx2", "fma", "bmi2"} <= flags:
+    config.available_features.add("avx2")
+if {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"} <= flags:
+    config.available_features.add("avx512")
+for flag in ("avx512_bf16", "avx512_vnni"):
+    if flag in flags:
+        config.available_features.add(flag.replace("_", ""))
