@@ -1,0 +1,119 @@
+//===- Gemm.h - What the emitters of matrix products share
+//----------------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+#ifndef QUERN_LIB_CPU_GEMM_H
+#define QUERN_LIB_CPU_GEMM_H
+
+#include "MicroKernel.h"
+#include "dialects/Kernel/Kernel.h"
+
+#include <optional>
+
+namespace quern::cpu {
+
+/// A memref as rows of contiguous elements: its leading dimensions are flattened, whether or not
+/// their strides allow one row stride.
+class Matrix {
+public:
+  Matrix() = default;
+  /// `leading` of the first dimensions are left out (indices of a batch).
+  Matrix(Emission &e, mlir::Value memref, int64_t leading = 0);
+
+  mlir::Value flat;          ///< rank 1: all elements from the first to the last
+  mlir::Value rows, columns; ///< sizes, index
+
+  mlir::Type type() const { return llvm::cast<mlir::MemRefType>(flat.getType()).getElementType(); }
+
+  /// Where a row starts in `flat`.
+  mlir::Value position(Emission &e, mlir::Value row) const;
+
+  /// The same rows, starting at `start` elements into `flat`.
+  Matrix at(mlir::Value start) const;
+
+  /// Where the batch `index` (flattened leading dimensions that were left out) starts in `flat`.
+  mlir::Value batchPosition(Emission &e, mlir::Value index) const;
+
+private:
+  struct Dimension {
+    mlir::Value size, stride;
+  };
+  mlir::Value positionOf(Emission &e, mlir::Value index, llvm::ArrayRef<Dimension> dims) const;
+  llvm::SmallVector<Dimension> dimensions, batch; ///< outermost first
+  mlir::Value start;                              ///< null: 0
+};
+
+/// True when the elements of the last dimension follow each other in memory.
+bool hasContiguousRows(mlir::Value memref);
+
+/// What happens to a product before it is C.
+struct Epilogue {
+  Matrix c;
+  std::optional<Matrix> preactivation, residual;
+  mlir::Value bias; ///< rank 1, or null
+  kernel::Activation activation = kernel::Activation::None;
+  bool accumulate = false;
+};
+
+/// A part of the depth K of a product.
+struct DepthBlock {
+  mlir::Value start, size; ///< in elements
+  mlir::Value isFirst;     ///< i1; null: it is
+  mlir::Value isLast;      ///< i1; null: it is
+};
+
+/// The vectors of one row at columns `column`, ..., `mask` applying to the last of them. Writes
+/// partial sums into C, and everything that the epilogue asks for after the last block of K.
+void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, mlir::Value row,
+               mlir::Value column, llvm::ArrayRef<mlir::Value> sums,
+               llvm::ArrayRef<mlir::Value> masks);
+
+/// Packs rows [row, row + tile.rows) of A over the block of K as [k][tile.rows] at `position` of
+/// `panel`, whose depth is padded to whole vectors. Rows past the end repeat the last one.
+void packRows(Emission &e, const RegisterTile &tile, const Matrix &a, mlir::Value row,
+              const DepthBlock &block, mlir::Value panel, mlir::Value position);
+
+/// The same from a transposed A ([k][row]) for the panels [from, to), `pitch` elements apart.
+void packTransposedRows(Emission &e, const RegisterTile &tile, const Matrix &a, mlir::Value from,
+                        mlir::Value to, const DepthBlock &block, mlir::Value panels,
+                        mlir::Value position, int64_t pitch);
+
+/// Packs columns [column, column + tile.columns()) of B as [k][tile.columns()]; past the last
+/// column come zeros (of a transposed B, copies of the last).
+void packColumns(Emission &e, const RegisterTile &tile, const Matrix &b, bool transposed,
+                 mlir::Value column, const DepthBlock &block, llvm::ArrayRef<mlir::Value> masks,
+                 mlir::Value panel);
+
+/// The masks of a row's vectors from `column` on: null for vectors that lie before `columns` for
+/// certain. `width` says how many columns a panel has when that is known, 0 otherwise.
+llvm::SmallVector<mlir::Value> columnMasks(Emission &e, const RegisterTile &tile,
+                                           mlir::Value column, mlir::Value columns, int64_t width);
+
+/// Panels of columns: `full` ones of the whole tile, then one of `edge` columns when that is not 0.
+/// A dynamic number of columns has only panels whose width is found out as they come.
+struct ColumnPanels {
+  ColumnPanels(Emission &e, mlir::Value columns, const RegisterTile &tile);
+  mlir::Value count;
+  /// Calls `body(tile, width)` under the condition that `panel` has that tile; width 0 is unknown.
+  void visit(Emission &e, mlir::Value panel,
+             llvm::function_ref<void(const RegisterTile &tile, int64_t width)> body) const;
+
+private:
+  RegisterTile tile;
+  int64_t full = 0, edge = 0;
+  bool isStatic;
+};
+
+/// Products with few rows, bound by reading B: no packing. C = A B, B transposed or not.
+void emitFewRows(Emission &e, const Matrix &a, const Matrix &b, bool transposeB,
+                 const Epilogue &epilogue);
+
+/// Products with fewer rows than this are for emitFewRows.
+constexpr int64_t fewRows = 8;
+
+} // namespace quern::cpu
+
+#endif // QUERN_LIB_CPU_GEMM_H

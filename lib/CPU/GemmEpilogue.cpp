@@ -1,0 +1,112 @@
+//===- GemmEpilogue.cpp - From accumulators to C
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+
+#include "Gemm.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
+#include <cmath>
+
+using namespace mlir;
+
+namespace quern::cpu {
+
+/// Hendrycks and Gimpel 2016 (GELU, both forms); Elfwing et al. 2018 (SiLU).
+static Value activate(Emission &e, kernel::Activation activation, Value x) {
+  auto times = [&](Value a, Value b) -> Value {
+    return arith::MulFOp::create(e.builder, e.loc, a, b);
+  };
+  auto constant = [&](double value) { return splat(e, x.getType(), value); };
+  switch (activation) {
+  case kernel::Activation::None:
+    return x;
+  case kernel::Activation::Relu: {
+    // In this form a NaN stays one.
+    Value negative =
+        arith::CmpFOp::create(e.builder, e.loc, arith::CmpFPredicate::OLT, x, constant(0));
+    return arith::SelectOp::create(e.builder, e.loc, negative, constant(0), x);
+  }
+  case kernel::Activation::GeluTanh: {
+    Value square = times(x, x);
+    Value cubic =
+        fma(e, square, constant(0.044715 * std::sqrt(2 / M_PI)), constant(std::sqrt(2 / M_PI)));
+    Value tanh = math::TanhOp::create(e.builder, e.loc, times(x, cubic));
+    Value half = times(x, constant(0.5));
+    return fma(e, half, tanh, half);
+  }
+  case kernel::Activation::GeluErf: {
+    Value erf = math::ErfOp::create(e.builder, e.loc, times(x, constant(std::sqrt(0.5))));
+    Value half = times(x, constant(0.5));
+    return fma(e, half, erf, half);
+  }
+  case kernel::Activation::Silu: {
+    Value exp = math::ExpOp::create(e.builder, e.loc, arith::NegFOp::create(e.builder, e.loc, x));
+    Value denominator = arith::AddFOp::create(e.builder, e.loc, exp, constant(1));
+    return arith::DivFOp::create(e.builder, e.loc, x, denominator);
+  }
+  }
+  llvm_unreachable("an activation without its formula");
+}
+
+void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, Value row,
+               Value column, ArrayRef<Value> sums, ArrayRef<Value> masks) {
+  auto type = cast<VectorType>(sums[0].getType());
+  int64_t lanes = type.getNumElements();
+  auto plus = [&](Value a, Value b) -> Value {
+    return arith::AddFOp::create(e.builder, e.loc, a, b);
+  };
+  Value c = add(e, epilogue.c.position(e, row), column);
+  SmallVector<Value> totals;
+  for (auto [j, sum] : llvm::enumerate(sums)) {
+    Value old;
+    if (epilogue.accumulate || block.isFirst)
+      old = load(e, type, epilogue.c.flat, add(e, c, j * lanes), masks[j]);
+    if (epilogue.accumulate)
+      totals.push_back(plus(old, sum));
+    else if (block.isFirst) // what C held before the first block has no meaning
+      totals.push_back(
+          arith::SelectOp::create(e.builder, e.loc, block.isFirst, sum, plus(old, sum)));
+    else
+      totals.push_back(sum);
+  }
+  auto storePartial = [&] {
+    for (auto [j, total] : llvm::enumerate(totals))
+      store(e, total, epilogue.c.flat, add(e, c, j * lanes), masks[j]);
+  };
+  auto storeFinal = [&] {
+    for (auto [j, total] : llvm::enumerate(totals)) {
+      int64_t shift = j * lanes;
+      Value value = total;
+      if (epilogue.bias)
+        value = plus(value, load(e, type, epilogue.bias, add(e, column, shift), masks[j]));
+      auto elsewhere = [&](const Matrix &matrix) {
+        return add(e, add(e, matrix.position(e, row), column), shift);
+      };
+      if (epilogue.preactivation)
+        store(e, value, epilogue.preactivation->flat, elsewhere(*epilogue.preactivation), masks[j]);
+      value = activate(e, epilogue.activation, value);
+      if (epilogue.residual)
+        value = plus(
+            value, load(e, type, epilogue.residual->flat, elsewhere(*epilogue.residual), masks[j]));
+      store(e, value, epilogue.c.flat, add(e, c, shift), masks[j]);
+    }
+  };
+  bool plain = !epilogue.bias && !epilogue.preactivation && !epilogue.residual &&
+               epilogue.activation == kernel::Activation::None;
+  if (plain || !block.isLast)
+    return plain ? storePartial() : storeFinal();
+  auto choice = scf::IfOp::create(e.builder, e.loc, block.isLast, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(e.builder);
+  e.builder.setInsertionPointToStart(choice.thenBlock());
+  storeFinal();
+  e.builder.setInsertionPointToStart(choice.elseBlock());
+  storePartial();
+}
+
+} // namespace quern::cpu

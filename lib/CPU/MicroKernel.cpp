@@ -1,0 +1,131 @@
+//===- MicroKernel.cpp - The register tile that every matrix product ends in
+//----------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+
+#include "MicroKernel.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+
+namespace quern::cpu {
+
+RegisterTile registerTile(const Machine &machine, Type element) {
+  // Besides the tile live `vectors` vectors of B, one broadcast element of A and, without fused
+  // multiply-add, one product. Rows that are a power of two let packing transpose by shuffles.
+  int64_t lanes = machine.lanes(element);
+  int64_t rows = machine.vectorRegisters >= 32 ? 8 : 4;
+  int64_t vectors = machine.hasFma ? 3 : 2;
+  return {rows, vectors, lanes, VectorType::get({lanes}, element)};
+}
+
+Value add(Emission &e, Value a, Value b) {
+  return e.builder.createOrFold<arith::AddIOp>(e.loc, a, b);
+}
+Value add(Emission &e, Value a, int64_t b) { return b ? add(e, a, e.index(b)) : a; }
+Value sub(Emission &e, Value a, Value b) {
+  return e.builder.createOrFold<arith::SubIOp>(e.loc, a, b);
+}
+Value mul(Emission &e, Value a, Value b) {
+  return e.builder.createOrFold<arith::MulIOp>(e.loc, a, b);
+}
+Value mul(Emission &e, Value a, int64_t b) { return b == 1 ? a : mul(e, a, e.index(b)); }
+Value divide(Emission &e, Value a, Value b) {
+  return e.builder.createOrFold<arith::DivUIOp>(e.loc, a, b);
+}
+Value remainder(Emission &e, Value a, Value b) {
+  return e.builder.createOrFold<arith::RemUIOp>(e.loc, a, b);
+}
+Value ceilDivide(Emission &e, Value a, int64_t b) {
+  return divide(e, add(e, a, b - 1), e.index(b));
+}
+Value minimum(Emission &e, Value a, Value b) {
+  return e.builder.createOrFold<arith::MinSIOp>(e.loc, a, b);
+}
+Value less(Emission &e, Value a, Value b) {
+  return e.builder.createOrFold<arith::CmpIOp>(e.loc, arith::CmpIPredicate::slt, a, b);
+}
+
+Value fma(Emission &e, Value a, Value b, Value c) {
+  if (e.machine.hasFma)
+    return vector::FMAOp::create(e.builder, e.loc, a, b, c);
+  // Without the instruction a fused multiply-add would be a call of the C library.
+  return arith::AddFOp::create(e.builder, e.loc, arith::MulFOp::create(e.builder, e.loc, a, b), c);
+}
+
+Value splat(Emission &e, Type type, double value) {
+  auto vector = dyn_cast<VectorType>(type);
+  FloatAttr scalar = e.builder.getFloatAttr(vector ? vector.getElementType() : type, value);
+  if (!vector)
+    return arith::ConstantOp::create(e.builder, e.loc, scalar);
+  return arith::ConstantOp::create(e.builder, e.loc, DenseElementsAttr::get(vector, scalar));
+}
+
+Value laneMask(Emission &e, VectorType type, Value count) {
+  return vector::CreateMaskOp::create(e.builder, e.loc, type.clone(e.builder.getI1Type()),
+                                      ValueRange{count});
+}
+
+Value load(Emission &e, VectorType type, Value memref, Value position, Value mask) {
+  if (!mask)
+    return vector::LoadOp::create(e.builder, e.loc, type, memref, ValueRange{position});
+  return vector::MaskedLoadOp::create(e.builder, e.loc, type, memref, ValueRange{position}, mask,
+                                      splat(e, type, 0));
+}
+
+void store(Emission &e, Value vector, Value memref, Value position, Value mask) {
+  if (!mask)
+    vector::StoreOp::create(e.builder, e.loc, vector, memref, ValueRange{position});
+  else
+    vector::MaskedStoreOp::create(e.builder, e.loc, memref, ValueRange{position}, mask, vector);
+}
+
+SmallVector<Value> transpose(Emission &e, ArrayRef<Value> rows) {
+  // One perfect shuffle of the whole moves the top bit of an element's index to the bottom; after
+  // log2(rows) of them all bits of i stand below those of k.
+  SmallVector<Value> current(rows);
+  int64_t lanes = cast<VectorType>(rows[0].getType()).getNumElements();
+  size_t half = rows.size() / 2;
+  for (size_t stage = 0; stage < llvm::Log2_64(rows.size()); ++stage) {
+    SmallVector<Value> next;
+    for (size_t i = 0; i < half; ++i)
+      for (int64_t part = 0; part < 2; ++part) {
+        SmallVector<int64_t> lane;
+        for (int64_t k = part * lanes / 2; k < (part + 1) * lanes / 2; ++k)
+          lane.append({k, k + lanes});
+        next.push_back(
+            vector::ShuffleOp::create(e.builder, e.loc, current[i], current[i + half], lane));
+      }
+    current = std::move(next);
+  }
+  return current;
+}
+
+SmallVector<Value> multiplyPanels(Emission &e, const RegisterTile &tile, Value a, Value aPosition,
+                                  Value b, Value bPosition, Value depth) {
+  Value zero = splat(e, tile.vector, 0);
+  SmallVector<Value> none(tile.rows * tile.vectors, zero);
+  return e.forLoop(e.index(0), depth, 1, none, [&](Value k, ValueRange sums) {
+    Value aStep = add(e, aPosition, mul(e, k, tile.rows));
+    Value bStep = add(e, bPosition, mul(e, k, tile.columns()));
+    SmallVector<Value> columns, next;
+    for (int64_t j = 0; j < tile.vectors; ++j)
+      columns.push_back(load(e, tile.vector, b, add(e, bStep, j * tile.lanes)));
+    for (int64_t i = 0; i < tile.rows; ++i) {
+      Value element = memref::LoadOp::create(e.builder, e.loc, a, ValueRange{add(e, aStep, i)});
+      Value row = vector::BroadcastOp::create(e.builder, e.loc, tile.vector, element);
+      for (int64_t j = 0; j < tile.vectors; ++j)
+        next.push_back(fma(e, row, columns[j], sums[i * tile.vectors + j]));
+    }
+    return next;
+  });
+}
+
+} // namespace quern::cpu

@@ -1,0 +1,71 @@
+//===- MicroKernel.h - The register tile that every matrix product ends in
+//------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+///
+/// \file
+/// The micro-kernel keeps a tile of C in registers and adds a product of packed panels to it, one
+/// outer product a step (Goto and van de Geijn 2008; Van Zee and van de Geijn 2015). Everything is
+/// in native one-dimensional vectors: any other width makes LLVM split, shuffle and spill.
+///
+//===---------------------------------------------------------------------------------------------===//
+#ifndef QUERN_LIB_CPU_MICROKERNEL_H
+#define QUERN_LIB_CPU_MICROKERNEL_H
+
+#include "quern/CPU/Emission.h"
+
+namespace quern::cpu {
+
+/// A tile of C in registers: `rows` x (`vectors` native vectors).
+struct RegisterTile {
+  int64_t rows, vectors, lanes;
+  mlir::VectorType vector;
+  int64_t columns() const { return vectors * lanes; }
+};
+
+/// The tile that fits the registers of `machine`; rows and lanes are powers of two.
+RegisterTile registerTile(const Machine &machine, mlir::Type element);
+
+// Index arithmetic; constants fold at once.
+mlir::Value add(Emission &e, mlir::Value a, mlir::Value b);
+mlir::Value add(Emission &e, mlir::Value a, int64_t b);
+mlir::Value sub(Emission &e, mlir::Value a, mlir::Value b);
+mlir::Value mul(Emission &e, mlir::Value a, mlir::Value b);
+mlir::Value mul(Emission &e, mlir::Value a, int64_t b);
+mlir::Value divide(Emission &e, mlir::Value a, mlir::Value b);
+mlir::Value remainder(Emission &e, mlir::Value a, mlir::Value b);
+mlir::Value ceilDivide(Emission &e, mlir::Value a, int64_t b);
+mlir::Value minimum(Emission &e, mlir::Value a, mlir::Value b);
+mlir::Value less(Emission &e, mlir::Value a, mlir::Value b);
+
+/// `a * b + c`, fused where the machine can.
+mlir::Value fma(Emission &e, mlir::Value a, mlir::Value b, mlir::Value c);
+mlir::Value splat(Emission &e, mlir::Type type, double value);
+
+/// True in the first `count` lanes (none when negative).
+mlir::Value laneMask(Emission &e, mlir::VectorType type, mlir::Value count);
+
+/// Loads and stores of a vector at `memref[position]` (rank 1); lanes where `mask` (may be null) is
+/// false are neither read nor written, and read as 0.
+mlir::Value load(Emission &e, mlir::VectorType type, mlir::Value memref, mlir::Value position,
+                 mlir::Value mask = {});
+void store(Emission &e, mlir::Value vector, mlir::Value memref, mlir::Value position,
+           mlir::Value mask = {});
+
+/// Takes `rows` (a power of two of them) as one long vector in which element (i, k) stands at
+/// i * lanes + k, and returns it with that element at k * rows + i: a transpose by perfect
+/// shuffles.
+llvm::SmallVector<mlir::Value> transpose(Emission &e, llvm::ArrayRef<mlir::Value> rows);
+
+/// The product of `a`, packed [k][tile.rows] from `aPosition`, and `b`, packed [k][tile.columns()]
+/// from `bPosition`, over `depth` steps: tile.rows x tile.vectors vectors, row by row.
+llvm::SmallVector<mlir::Value> multiplyPanels(Emission &e, const RegisterTile &tile, mlir::Value a,
+                                              mlir::Value aPosition, mlir::Value b,
+                                              mlir::Value bPosition, mlir::Value depth);
+
+} // namespace quern::cpu
+
+#endif // QUERN_LIB_CPU_MICROKERNEL_H

@@ -1,0 +1,172 @@
+#===- gemm_test.py - Matrix products against float64 ----------------------------------------------===//
+#
+# Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+#===---------------------------------------------------------------------------------------------===//
+"""kernel.gemm on odd sizes, all transposes and epilogues, strides, static and dynamic sizes.
+
+Each kernel is called with 1 to 4 threads, which must give the same bits; arrays are surrounded by
+canaries; errors are bounded by those of a sum of K rounded products. Arguments: processors to test
+(default: all levels that this machine runs)."""
+
+import math
+import sys
+
+import numpy as np
+
+from kernel_harness import Program, check_close, check_guards, guarded, runnable_cpus
+
+rng = np.random.default_rng(7)
+erf = np.vectorize(math.erf, otypes=[np.float64])
+ACTIVATIONS = {
+    "none": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "gelu_tanh": lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "gelu_erf": lambda x: 0.5 * x * (1 + erf(x / math.sqrt(2))),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+}
+
+
+def memref(shape, dynamic, element, pitch=None):
+    """The type of an array; `dynamic` dims are '?', a pitch gives rows a dynamic stride."""
+    dims = "x".join("?" if i in dynamic else str(size) for i, size in enumerate(shape))
+    layout = ""
+    if pitch:
+        strides = ["?"] * (len(shape) - 1) + ["1"]
+        layout = ", strided<[%s], offset: ?>" % ", ".join(strides)
+    return "memref<%s%s%s%s>" % (dims, "x" if shape else "", element, layout)
+
+
+class Gemm:
+    """One kernel with its sizes; several `rows` share a kernel when M is dynamic."""
+
+    def __init__(self, m, n, k, a=False, b=False, dynamic="", bias=False, residual=False, second=False,
+                 accumulate=False, activation="none", element="f32", pitch=False, leading=None):
+        self.__dict__.update(locals())
+        self.rows = m if isinstance(m, (list, tuple)) else [m]
+        assert len(self.rows) == 1 or "m" in dynamic
+
+    def shapes(self, m):
+        lead = (lambda size: [self.leading, size // self.leading]) if self.leading else (lambda size: [size])
+        a = lead(self.k) + [m] if self.a else lead(m) + [self.k]
+        b = [self.n, self.k] if self.b else (lead(self.k) if self.a else [self.k]) + [self.n]
+        c = [m, self.n] if self.a else lead(m) + [self.n]
+        return a, b, c
+
+    def type(self, shape, names, element, pitch):
+        dynamic = {i for i, name in enumerate(names) if name in self.dynamic}
+        if self.leading and len(shape) == 3:  # the flattened size is dynamic: both of its dims are
+            dynamic = ({0, 1} if names[0] in self.dynamic else set()) | ({2} if names[-1] in self.dynamic else set())
+        return memref(shape, dynamic, element, pitch)
+
+    def text(self, name):
+        a, b, c = self.shapes(self.rows[0])
+        typed = [("a", self.type(a, "km" if self.a else "mk", self.element, self.pitch)),
+                 ("b", self.type(b, "nk" if self.b else "kn", self.element, self.pitch))]
+        if self.bias:
+            typed.append(("bias", self.type([self.n], "n", self.element, None)))
+        ctype = self.type(c, "mn", self.element, self.pitch)
+        if self.residual:
+            typed.append(("residual", ctype))
+        outputs = [("c", ctype)] + ([("second", ctype)] if self.second else [])
+        flags = (["transpose_a"] if self.a else []) + (["transpose_b"] if self.b else [])
+        flags += ["accumulate"] if self.accumulate else []
+        flags.append("activation = %d : i32" % list(ACTIVATIONS).index(self.activation))
+        return """func.func @%s(%s) {
+  kernel.gemm %%a, %%b %s into %s {%s} : (%s) -> ()
+  return
+}
+""" % (name, ", ".join("%%%s: %s" % item for item in typed + outputs),
+            ("bias %bias " if self.bias else "") + ("residual %residual" if self.residual else ""),
+            ", ".join("%" + item[0] for item in outputs), ", ".join(flags),
+            ", ".join(item[1] for item in typed + outputs))
+
+    def check(self, program, name, m):
+        dtype = np.float32 if self.element == "f32" else np.float64
+        def array(shape, scale=1.0):
+            pitch = shape[-1] + 5 if self.pitch and len(shape) > 1 else None
+            return guarded(shape, dtype, pitch, fill=rng.standard_normal(shape) * scale)
+        a, b, c = (array(shape) for shape in self.shapes(m))
+        inputs = [a, b]
+        two = lambda x: np.asarray(x, np.float64).reshape(math.prod(x.shape[:-1]), x.shape[-1])
+        a64, b64 = two(a), two(b)
+        a64, b64 = (a64.T if self.a else a64), (b64.T if self.b else b64)
+        wanted, size = a64 @ b64, np.abs(a64) @ np.abs(b64)
+        if self.bias:
+            inputs.append(array([self.n]))
+            wanted, size = wanted + inputs[-1], size + np.abs(inputs[-1])
+        pre = wanted
+        wanted = ACTIVATIONS[self.activation](wanted)
+        if self.residual:
+            inputs.append(array(c.shape))
+            wanted = wanted + two(inputs[-1])
+            size = size + np.abs(two(inputs[-1]))
+        if self.accumulate:
+            wanted, size = wanted + two(c), size + np.abs(two(c))
+        else:
+            c[...] = np.nan  # what it held must not matter
+        outputs = [c] + ([guarded(c.shape, dtype, c.strides[-2] // c.itemsize if self.pitch else None)] if self.second else [])
+        program.same_bits(name, *inputs, *outputs)
+        what = "%s %s m=%d" % (program.cpu, {k: v for k, v in self.__dict__.items() if v and k not in ("self", "rows")}, m)
+        # A sum of K products, in any order, is off by K roundings of the sum of magnitudes at most;
+        # random signs leave about the square root of that. Activations have slopes of up to 1.13.
+        bound = np.finfo(dtype).eps * (4 + 2 * math.sqrt(self.k)) * (size + 1)
+        check_close(what, two(c), wanted, bound)
+        if self.second:
+            check_close(what + " (second output)", two(outputs[1]), pre, bound)
+        check_guards(*inputs, *outputs)
+
+
+ROWS = [1, 2, 5, 7, 8, 9, 63, 257]
+
+
+def kernels():
+    # Dynamic rows: few and many rows through one kernel; every width and depth once.
+    for n, k in [(1, 5), (3, 770), (17, 31), (47, 2), (48, 1), (49, 31), (129, 770)]:
+        yield Gemm(ROWS, n, k, dynamic="m", bias=True)
+        yield Gemm(ROWS, n, k, b=True, dynamic="m")
+    for m, n, k in [(1, 3, 5), (5, 49, 257), (63, 17, 9), (257, 129, 63), (8, 48, 770), (9, 1, 1)]:
+        yield Gemm(m, n, k, a=True)
+    yield Gemm(129, 47, 770, a=True, accumulate=True)
+    # Static rows.
+    for m in (1, 7, 8, 63):
+        yield Gemm(m, 49, 31, residual=True)
+        yield Gemm(m, 49, 31, b=True, accumulate=True)
+    # All sizes dynamic.
+    yield Gemm(63, 49, 31, dynamic="mnk", bias=True, residual=True)
+    yield Gemm(5, 17, 770, b=True, dynamic="mnk", bias=True)
+    yield Gemm(65, 50, 1537, a=True, dynamic="mnk")
+    yield Gemm([1, 63], 49, 1537, b=True, dynamic="mk", bias=True, activation="silu", second=True)
+    # Epilogues, in one block of K and in several.
+    for activation in ACTIVATIONS:
+        yield Gemm([2, 9], 49, 31, dynamic="m", bias=True, second=True, residual=True, activation=activation)
+    yield Gemm([3, 65], 50, 1700, dynamic="m", bias=True, second=True, residual=True, activation="gelu_tanh")
+    yield Gemm([3, 65], 50, 1700, b=True, dynamic="m", accumulate=True)
+    # Leading dimensions, rows with gaps between them, f64.
+    yield Gemm([6, 66], 49, 31, dynamic="m", leading=3, bias=True, residual=True)
+    yield Gemm([6, 66], 49, 31, dynamic="m", leading=3, pitch=True, bias=True, second=True)
+    yield Gemm(50, 31, 66, a=True, dynamic="k", leading=3, pitch=True)
+    yield Gemm(30, 31, 66, b=True, pitch=True, accumulate=True)
+    yield Gemm([2, 66], 49, 130, dynamic="m", element="f64", bias=True, residual=True, activation="relu")
+    yield Gemm([2, 66], 49, 130, b=True, dynamic="m", element="f64")
+    yield Gemm(49, 66, 130, a=True, element="f64", accumulate=True)
+    # No depth at all: C is the epilogue of zeros.
+    yield Gemm(9, 49, 0, dynamic="k", bias=True)
+    # More rows than one chunk of packed A holds.
+    yield Gemm(1500, 5, 900, dynamic="m")
+    yield Gemm(1500, 5, 900, a=True)
+
+
+def main():
+    cases = list(kernels())
+    for cpu in sys.argv[1:] or runnable_cpus():
+        program = Program("".join(case.text("f%d" % i) for i, case in enumerate(cases)), cpu)
+        for i, case in enumerate(cases):
+            for m in case.rows:
+                case.check(program, "f%d" % i, m)
+        print("%s: %d kernels, emitted in %.2f s, compiled in %.2f s" %
+              (cpu, len(cases), program.emit_seconds, program.compile_seconds))
+
+
+main()
