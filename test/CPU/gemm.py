@@ -1,9 +1,10 @@
-#===- gemm_test.py - Matrix products against float64 ----------------------------------------------===//
+#===- gemm.py - Matrix products against float64 ------------------------------------------------===//
 #
 # Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 #===---------------------------------------------------------------------------------------------===//
+# RUN: %python %s
 """kernel.gemm on odd sizes, all transposes and epilogues, strides, static and dynamic sizes.
 
 Each kernel is called with 1 to 4 threads, which must give the same bits; arrays are surrounded by
