@@ -10,6 +10,7 @@
 #include "quern/Runtime/Threads.h"
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -80,6 +81,8 @@ int runCommandLine(int argc, const char *const *argv, const char *json,
                    const quern_program *table) {
   std::string program = argc ? argv[0] : "model";
   program = program.substr(program.rfind('/') + 1);
+  // A file beyond the size limit is an error of the write, which says so; not a silent end.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     Module module = Module::parse(json, table);
     CLI::App app(concat("The model '", module.name, "' (", module.kind, "), compiled by Quern for ",

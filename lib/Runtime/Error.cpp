@@ -57,7 +57,7 @@ std::string suggest(std::string_view word, const std::vector<std::string> &candi
       best = d;
       nearest = &candidate;
     }
-  return nearest ? "; did you mean " + *nearest + "?" : "";
+  return nearest ? " (did you mean " + *nearest + "?)" : "";
 }
 
 void note(const std::string &text) {

@@ -60,14 +60,19 @@ static Renaming findRenaming(const SafetensorsFile &file, const std::vector<Tens
   return fitting.size() == 1 ? fitting[0] : Renaming{};
 }
 
-/// The message for a tensor that the file lacks, with the name in the file that is nearest to it.
-static Error missing(const SafetensorsFile &file, const Tensor &tensor) {
-  std::vector<std::string> names;
+/// The message for a tensor that the file lacks, with the nearest name in the file that no other
+/// parameter of the model has.
+static Error missing(const SafetensorsFile &file, const Tensor &tensor,
+                     const std::vector<Tensor> &wanted) {
+  std::set<std::string> names;
   for (const FileTensor &candidate : file.tensors())
-    names.push_back(candidate.name);
+    names.insert(candidate.name);
+  for (const Tensor &other : wanted)
+    names.erase(other.name);
   return Error(concat("tensor '", tensor.name, "' (", formatShape(tensor.shape), " ",
                       nameOf(tensor.type), ") is missing in ", file.path(), ", which has ",
-                      int64_t(names.size()), " tensors", suggest(tensor.name, names),
+                      int64_t(file.tensors().size()), " tensors",
+                      suggest(tensor.name, {names.begin(), names.end()}),
                       "; use the weights of this model, or correct the file name of the parameter "
                       "in the model text"));
 }
@@ -85,7 +90,7 @@ void ParameterBlock::load(const SafetensorsFile &file, const std::string &prefix
     if (!source)
       source = file.find(tensor.name);
     if (!source)
-      throw missing(file, tensor);
+      throw missing(file, tensor, wanted);
     if (source->shape != tensor.shape)
       throw Error(concat("tensor '", source->name, "' in ", file.path(), " has shape ",
                          formatShape(source->shape), ", the model needs ",

@@ -85,7 +85,7 @@ const Program &Module::get(const std::string &program) const {
   for (const Program &candidate : programs)
     names.push_back(candidate.name);
   throw UsageError(concat("this executable has no program '", program, "'", suggest(program, names),
-                          " It has: ", join(names, ", "), "; compile the model with --programs=",
+                          "; it has ", join(names, ", "), "; compile the model with --programs=",
                           program, ",... to add what is missing"));
 }
 
