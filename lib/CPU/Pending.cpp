@@ -18,7 +18,6 @@ namespace quern::cpu {
     return op->emitOpError("has no emitter for the CPU");                                          \
   }
 PENDING(kernel::BatchGemmOp)
-PENDING(kernel::AttentionOp)
 PENDING(kernel::AttentionBackwardOp)
 PENDING(kernel::RotaryOp)
 PENDING(kernel::CacheAppendOp)

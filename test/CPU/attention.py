@@ -1,0 +1,204 @@
+#===- attention.py - Attention against float64 NumPy ----------------------------------------------===#
+#
+# Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+#===-----------------------------------------------------------------------------------------------===#
+# RUN: %python %s
+"""kernel.attention and kernel.attention_backward: causal or not, offsets, grouped queries, masks, lengths, rows
+without a visible key, odd sizes, slices of a fused tensor, static and dynamic sizes."""
+
+import sys
+
+import numpy as np
+
+from kernel_harness import Program, check_close, check_guards, guarded, runnable_cpus
+
+random = np.random.default_rng(5)
+
+
+class Case:
+    """One signature (what is compiled) and the sizes it is called with: (B, T, S, offset)."""
+
+    def __init__(self, sizes, H=2, G=None, D=16, E=None, causal=False, mask=None, lengths=False, offset=False,
+                 lse=True, fused=False, static=False, backward=True):
+        self.sizes, self.H, self.G, self.D, self.E = sizes, H, G or H, D, E or D
+        self.causal, self.mask, self.lengths, self.offset = causal, mask, lengths, offset
+        self.lse, self.fused, self.static = lse, fused, static
+        self.backward = False
+        self.scale = 1 / np.sqrt(D)
+
+    def __str__(self):
+        return " ".join("%s=%s" % item for item in vars(self).items() if item[1] not in (None, False, True) or item[1])
+
+    def types(self):
+        B, T, S = self.sizes[0][:3] if self.static else ("?", "?", "?")
+        def four(t, heads, width):
+            layout = ""
+            if self.fused:
+                pitch = 3 * self.H * self.D
+                layout = ", strided<[%s, %d, %d, 1], offset: ?>" % (t * pitch if self.static else "?", pitch, self.D)
+            return "memref<%sx%sx%dx%dxf32%s>" % (B, t, heads, width, layout)
+        types = {"q": four(T, self.H, self.D), "k": four(S, self.G, self.D), "v": four(S, self.G, self.E)}
+        if self.mask is not None:
+            names = {"B": B, "H": self.H, "T": T, "S": S, "1": 1}
+            types["mask"] = "memref<%sxf32>" % "x".join(str(names[c]) for c in self.mask)
+        if self.lengths:
+            types["lengths"] = "memref<%sxi32>" % B
+        if self.offset:
+            types["offset"] = "memref<i32>"
+        types["o"] = four(T, self.H, self.E)
+        types["lse"] = "memref<%sx%dx%sxf32>" % (B, self.H, T)
+        return types
+
+    def text(self, name):
+        t = self.types()
+        extra = [e for e in ("mask", "lengths", "offset") if e in t]
+        inputs = ["q", "k", "v"] + extra
+        outputs = ["o"] + (["lse"] if self.lse else [])
+        attributes = "{%sscale = %r}" % ("causal, " if self.causal else "", float(self.scale))
+        operands = "%q, %k, %v" + "".join(" %s %%%s" % (e, e) for e in extra)
+        text = "func.func @%s(%s) {\n  kernel.attention %s into %s %s : (%s) -> ()\n  return\n}\n" % (
+            name, ", ".join("%%%s: %s" % (n, t[n]) for n in inputs + outputs), operands,
+            ", ".join("%" + o for o in outputs), attributes, ", ".join(t[n] for n in inputs + outputs))
+        if not self.backward:
+            return text
+        t.update(g=t["o"], dq=t["q"], dk=t["k"], dv=t["v"])
+        inputs = ["q", "k", "v", "o", "lse", "g"] + extra
+        outputs = ["dq", "dk", "dv"]
+        operands = "%q, %k, %v, %o, %lse, %g" + "".join(" %s %%%s" % (e, e) for e in extra)
+        return text + "func.func @%s_backward(%s) {\n  kernel.attention_backward %s into %s %s : (%s) -> ()\n  return\n}\n" % (
+            name, ", ".join("%%%s: %s" % (n, t[n]) for n in inputs + outputs), operands,
+            ", ".join("%" + o for o in outputs), attributes, ", ".join(t[n] for n in inputs + outputs))
+
+
+def reference(case, q, k, v, mask, lengths, offset, g):
+    """O, log-sum-exp and the three gradients, in f64."""
+    repeat = case.H // case.G
+    q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
+    kk, vv = np.repeat(k, repeat, 2), np.repeat(v, repeat, 2)
+    scores = np.einsum("bthd,bshd->bhts", q, kk) * case.scale
+    B, H, T, S = scores.shape
+    if mask is not None:
+        scores = scores + np.asarray(mask, np.float64)
+    visible = np.ones((B, 1, T, S), bool)
+    if case.causal:
+        visible &= np.arange(S) <= offset + np.arange(T)[:, None]
+    if lengths is not None:
+        visible &= np.arange(S) < np.asarray(lengths)[:, None, None, None]
+    scores = np.where(visible, scores, -np.inf)
+    largest = scores.max(-1, keepdims=True) if S else np.full((B, H, T, 1), -np.inf)
+    largest = np.where(np.isneginf(largest), 0, largest)
+    p = np.exp(scores - largest)
+    total = p.sum(-1, keepdims=True)
+    with np.errstate(all="ignore"):
+        lse = (np.log(total) + largest)[..., 0]
+        p = np.where(total == 0, 0, p / total)
+    o = np.einsum("bhts,bshe->bthe", p, vv)
+    g = np.asarray(g, np.float64)
+    dv = np.einsum("bhts,bthe->bshe", p, g)
+    dp = np.einsum("bthe,bshe->bhts", g, vv)
+    ds = p * (dp - np.einsum("bthe,bthe->bht", g, o)[..., None]) * case.scale
+    dq = np.einsum("bhts,bshd->bthd", ds, kk)
+    dk = np.einsum("bhts,bthd->bshd", ds, q)
+    sum_heads = lambda x: x.reshape(B, S, case.G, repeat, -1).sum(3)
+    return o, lse, dq, sum_heads(dk), sum_heads(dv)
+
+
+def normal(shape):
+    return random.standard_normal(shape).astype(np.float32)
+
+
+def fused(B, T, H, D):
+    """Three slices of one guarded [B, T, 3, H, D] tensor, and the tensor."""
+    whole = guarded((B, T, 3, H, D), fill=normal((B, T, 3, H, D)))
+    return [whole[:, :, i] for i in range(3)] + [whole]
+
+
+def check(program, name, case, B, T, S, offset):
+    what = "%s, %s at B=%d T=%d S=%d offset=%d:" % (program.cpu, case, B, T, S, offset)
+    H, G, D, E = case.H, case.G, case.D, case.E
+    if case.fused:
+        q, k, v, whole = fused(B, T, H, D)
+        dq, dk, dv, gradients = fused(B, T, H, D)
+        o, g = fused(B, T, H, D)[0], fused(B, T, H, D)[1]
+        whole_guards = [whole, gradients]
+    else:
+        q, k, v = (guarded(s, fill=normal(s)) for s in ((B, T, H, D), (B, S, G, D), (B, S, G, E)))
+        dq, dk, dv = (guarded(x.shape) for x in (q, k, v))
+        o, g = guarded((B, T, H, E)), guarded((B, T, H, E), fill=normal((B, T, H, E)))
+        whole_guards = [q, k, v, dq, dk, dv, o, g]
+    lse = guarded((B, H, T))
+    extra, mask, lengths = [], None, None
+    if case.mask is not None:
+        shape = tuple({"B": B, "H": H, "T": T, "S": S, "1": 1}[c] for c in case.mask)
+        mask = normal(shape)
+        if mask.ndim and mask.shape[-1] > 2:
+            mask[..., 1] = -np.inf           # a hidden key
+            mask[..., 0] = -3e38             # almost hidden
+        mask = guarded(shape, fill=mask)
+        extra.append(mask)
+    if case.lengths:
+        lengths = np.array([(i * 7 + 3) % (S + 2) - 1 for i in range(B)], np.int32)  # -1 and 0 as well
+        lengths[-1] = 0 if B > 1 else S
+        lengths = guarded((B,), np.int32, fill=lengths)
+        extra.append(lengths)
+    if case.offset:
+        extra.append(guarded((), np.int32, fill=offset))
+        # Memory behind the last visible key may hold anything.
+        k[:, offset + T:], v[:, offset + T:] = np.nan, np.nan
+    program.same_bits(name, q, k, v, *extra, o, *([lse] if case.lse else []))
+    check_guards(*whole_guards, lse, *extra)
+    seen = slice(0, min(S, offset + T)) if case.offset else slice(None)
+    wanted = reference(case, q, k[:, seen], v[:, seen], mask, lengths, offset, g)
+    size = np.abs(np.asarray(v[:, seen], np.float64)).max(initial=1)
+    check_close(what + " o", o, wanted[0], 3e-6 * size)
+    if case.lse:
+        empty = np.isneginf(wanted[1])
+        assert (np.isneginf(lse) == empty).all(), what + " log-sum-exp of rows without a key"
+        check_close(what + " log-sum-exp", np.where(empty, 0, lse), np.where(empty, 0, wanted[1]),
+                    2e-6 * (1 + np.abs(np.where(empty, 0, wanted[1]))))
+    if not case.backward:
+        return
+    untouched = gradients.copy() if case.fused else None
+    program.same_bits(name + "_backward", q, k, v, o, lse, g, *extra, dq, dk, dv)
+    check_guards(*whole_guards, lse, *extra)
+    for label, got, want in zip(("dq", "dk", "dv"), (dq, dk, dv), wanted[2:]):
+        check_close("%s %s" % (what, label), got, want, 1e-5 * (1 + np.abs(want)) * max(1, T / 256) ** 0.5)
+
+
+def cases():
+    yield Case([(1, 1, 1, 0), (2, 3, 3, 0), (1, 33, 33, 0), (2, 64, 64, 0), (1, 131, 131, 0)], D=64, causal=True)
+    yield Case([(1, 5, 9, 0), (2, 70, 45, 0), (1, 16, 130, 0)], H=3, D=16)
+    yield Case([(2, 67, 67, 0)], H=3, D=64, causal=True, fused=True)
+    yield Case([(1, 96, 96, 0)], H=2, D=32, causal=True, fused=True, static=True)
+    yield Case([(1, 40, 40, 0), (1, 7, 7, 0)], H=8, G=4, D=8, causal=True)
+    yield Case([(2, 21, 21, 0)], H=6, G=2, D=20, E=12, causal=True)
+    yield Case([(1, 18, 18, 0)], H=1, D=1, E=3)
+    yield Case([(1, 41, 77, 0)], H=1, D=100, E=72)
+    yield Case([(1, 35, 35, 0)], H=2, G=1, D=256, causal=True)
+    yield Case([(3, 37, 70, 0)], H=2, D=24, lengths=True)
+    yield Case([(5, 37, 37, 0)], H=2, D=24, lengths=True, causal=True)
+    for mask in ("TS", "1S", "HTS", "B11S", "BHTS", "1HT1"):
+        yield Case([(2, 19, 35, 0)], H=2, D=16, mask=mask)
+    yield Case([(2, 35, 35, 0)], H=4, G=2, D=16, mask="BHTS", lengths=True, causal=True)
+    yield Case([(1, 5, 40, 0), (1, 5, 40, 30), (2, 70, 300, 100)], H=2, D=32, causal=True, offset=True)
+    yield Case([(1, 9, 9, 0)], H=2, D=32, causal=True, lse=False)
+    yield Case([(2, 1, 1, 0), (2, 1, 64, 63), (1, 1, 300, 200), (1, 1, 300, 0)], H=6, G=2, D=64, causal=True, offset=True,
+               lse=False)
+
+
+def main():
+    chosen = list(cases())
+    for cpu in runnable_cpus():
+        these = chosen if cpu == "native" else chosen[:6]
+        program = Program("".join(case.text("f%d" % i) for i, case in enumerate(these)), cpu=cpu)
+        if "-v" in sys.argv:
+            print(cpu, "emit %.2f s, LLVM %.2f s, %d functions" % (
+                program.emit_seconds, program.compile_seconds, 2 * len(these)), flush=True)
+        for i, case in enumerate(these):
+            for size in case.sizes:
+                check(program, "f%d" % i, case, *size)
+
+
+main()
