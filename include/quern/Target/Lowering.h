@@ -4,7 +4,7 @@
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-//===---------------------------------------------------------------------------------------------===//
+//===-----------------------------------------------------------------------------------------===//
 #ifndef QUERN_TARGET_LOWERING_H
 #define QUERN_TARGET_LOWERING_H
 

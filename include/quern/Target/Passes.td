@@ -1,0 +1,42 @@
+//===- Passes.td - Passes that make a module callable from outside ---------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===-----------------------------------------------------------------------------------------===//
+#ifndef QUERN_TARGET_PASSES_TD
+#define QUERN_TARGET_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def ExportPrograms : Pass<"quern-export-programs", "::mlir::ModuleOp"> {
+  let summary = "the symbols that the runtime reads: programs, their table, their description";
+  let description = [{
+    Writes what include/quern/Runtime/Program.h promises. Each function with the attribute
+    `quern.program` gets two C functions, which unpack tensor descriptors into memrefs and call it
+    and its `arena_bytes` formula; `quern_programs` lists them. `quern_module_json` is the module's
+    attribute `quern.model` (a JSON object) with the target added.
+
+    ```mlir
+    module attributes {quern.model = "{...}"} {
+      func.func @forward(%x: memref<?xf32>, %arena: memref<?xi8> {quern.arena})
+          attributes {quern.program} { ... }
+      func.func @forward.arena_bytes(%x: memref<?xf32>) -> i64 { ... }
+    }
+    // gains
+    llvm.func @forward.run(%arguments: !llvm.ptr, %arena: !llvm.ptr) { ... }
+    llvm.func @forward.arena(%arguments: !llvm.ptr) -> i64 { ... }
+    llvm.mlir.global constant @quern_programs() : !llvm.array<2 x struct<(ptr, ptr, ptr)>> { ... }
+    llvm.mlir.global constant @quern_module_json("{...}\00")
+    ```
+
+    A module without `quern.model` is a library of kernels: it is left as it is.
+  }];
+  let options = [
+    Option<"cpu", "cpu", "std::string", /*default=*/"\"native\"",
+           "processor to describe: native, x86-64-v3, x86-64-v4, or a name of LLVM's">
+  ];
+  let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect"];
+}
+
+#endif // QUERN_TARGET_PASSES_TD

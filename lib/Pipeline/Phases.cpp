@@ -1,0 +1,102 @@
+//===- Phases.cpp - The phase table ----------------------------------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===-----------------------------------------------------------------------------------------===//
+
+#include "quern/Pipeline/Phases.h"
+
+#include "quern/CPU/Passes.h"
+#include "quern/Target/Lowering.h"
+#include "quern/Target/Passes.h"
+
+#include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/FormatVariadic.h"
+
+using namespace mlir;
+
+namespace quern::pipeline {
+
+static void buildEmit(OpPassManager &manager, const Options &options) {
+  manager.addPass(cpu::createEmitCPU({options.cpu}));
+  manager.addPass(cpu::createExpandMath({options.cpu}));
+}
+
+static void buildLLVM(OpPassManager &manager, const Options &options) {
+  manager.addPass(target::createExportPrograms({options.cpu}));
+  target::addLoweringToLLVM(manager);
+  if (options.debugInfo)
+    manager.addPass(LLVM::createDIScopeForLLVMFuncOpPass());
+}
+
+ArrayRef<Phase> phases() {
+  static const Phase table[] = {
+      {"emit", "every kernel becomes vector code that all threads of its program share",
+       "kernel, linalg", "scf, vector, omp", "no kernel op is left; no call of libm in a hot loop",
+       buildEmit},
+      {"llvm", "loops, vectors and memrefs become the LLVM dialect, and programs C functions",
+       "scf, vector, omp", "llvm",
+       "a verified module that exports its programs; lines of the model are kept", buildLLVM},
+      {"link", "LLVM optimizes and generates code, and a linker joins it with the runtime", "llvm",
+       "executable, .so + .h, .o, .s, .ll", "a file that needs libc and libomp, and no compiler",
+       nullptr},
+  };
+  return table;
+}
+
+const Phase *findPhase(StringRef name) {
+  const Phase *phase = llvm::find_if(phases(), [&](const Phase &p) { return name == p.name; });
+  return phase == phases().end() ? nullptr : phase;
+}
+
+std::string phaseNames() {
+  return llvm::join(llvm::map_range(phases(), [](const Phase &p) { return p.name; }), ", ");
+}
+
+void printPhases(llvm::raw_ostream &out) {
+  for (const Phase &phase : phases())
+    out << llvm::formatv("{0,-8} {1}\n         {2} -> {3}\n         after it: {4}\n", phase.name,
+                         phase.description, phase.from, phase.to, phase.holds);
+}
+
+void printPhasesAsMarkdown(llvm::raw_ostream &out) {
+  out << "| phase | what it does | from | to | what holds after it |\n|---|---|---|---|---|\n";
+  for (const Phase &phase : phases())
+    out << "| " << phase.name << " | " << phase.description << " | " << phase.from << " | "
+        << phase.to << " | " << phase.holds << " |\n";
+}
+
+namespace {
+struct PhaseOptions : PassPipelineOptions<PhaseOptions> {
+  Option<std::string> cpu{*this, "cpu", llvm::cl::desc("processor to compile for"),
+                          llvm::cl::init("native")};
+  ListOption<std::string> programs{*this, "programs", llvm::cl::desc("programs to derive")};
+  ListOption<std::string> shape{*this, "shape", llvm::cl::desc("sizes of named dimensions")};
+  Option<bool> debugInfo{*this, "debug-info", llvm::cl::desc("keep the lines of the model"),
+                         llvm::cl::init(true)};
+};
+} // namespace
+
+void registerPhases() {
+  for (const Phase &phase : phases()) {
+    if (!phase.build)
+      continue;
+    auto build = [&phase](OpPassManager &manager, const PhaseOptions &given) {
+      Options options;
+      options.cpu = given.cpu;
+      options.programs.assign(given.programs.begin(), given.programs.end());
+      options.shape.assign(given.shape.begin(), given.shape.end());
+      options.debugInfo = given.debugInfo;
+      phase.build(manager, options);
+    };
+    PassPipelineRegistration<PhaseOptions>(std::string("quern-phase-") + phase.name,
+                                           phase.description, build);
+  }
+}
+
+} // namespace quern::pipeline

@@ -1,0 +1,112 @@
+//===- CodeGeneration.cpp - LLVM IR to machine code ------------------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===-----------------------------------------------------------------------------------------===//
+
+#include "quern/Target/CodeGeneration.h"
+
+#include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Dialect/OpenMP/OpenMPToLLVMIRTranslation.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/Analysis/CGSCCPassManager.h"
+#include "llvm/Analysis/LoopAnalysisManager.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetOptions.h"
+#include "llvm/TargetParser/Host.h"
+#include "llvm/Transforms/IPO/Internalize.h"
+
+using namespace llvm;
+
+namespace quern::target {
+
+void registerTranslations(mlir::DialectRegistry &registry) {
+  mlir::registerBuiltinDialectTranslation(registry);
+  mlir::registerLLVMDialectTranslation(registry);
+  mlir::registerOpenMPDialectTranslation(registry);
+}
+
+Expected<std::unique_ptr<TargetMachine>> createTargetMachine(const cpu::Machine &machine) {
+  InitializeNativeTarget();
+  InitializeNativeTargetAsmPrinter();
+  InitializeNativeTargetAsmParser();
+  Triple triple(sys::getDefaultTargetTriple());
+  std::string error;
+  const Target *target = TargetRegistry::lookupTarget(triple, error);
+  if (!target)
+    return createStringError("no code generator for %s: %s", triple.str().c_str(), error.c_str());
+  TargetOptions options;
+  // One section each, so that the linker drops what no program reaches.
+  options.FunctionSections = true;
+  options.DataSections = true;
+  std::unique_ptr<TargetMachine> result(
+      target->createTargetMachine(triple, machine.cpu, machine.features, options, Reloc::PIC_,
+                                  std::nullopt, CodeGenOptLevel::Aggressive));
+  if (!result)
+    return createStringError("LLVM cannot generate code for %s", triple.str().c_str());
+  return result;
+}
+
+std::unique_ptr<Module> translateToLLVMIR(mlir::ModuleOp source, const cpu::Machine &machine,
+                                          TargetMachine &target, LLVMContext &context) {
+  // Data layout and triple come first: the translation of alignments and OpenMP reads them.
+  auto layout = target.createDataLayout().getStringRepresentation();
+  auto *mlirContext = source->getContext();
+  source->setAttr("llvm.data_layout", mlir::StringAttr::get(mlirContext, layout));
+  source->setAttr("llvm.target_triple",
+                  mlir::StringAttr::get(mlirContext, target.getTargetTriple().str()));
+  std::string name = source.getName().value_or("quern").str();
+  std::unique_ptr<Module> module = mlir::translateModuleToLLVMIR(source, context, name);
+  if (!module)
+    return nullptr;
+  module->setPICLevel(PICLevel::BigPIC);
+  bool avx512 = machine.vectorBytes >= 64;
+  for (Function &function : *module) {
+    if (function.isDeclaration())
+      continue;
+    function.addFnAttr("target-cpu", machine.cpu);
+    function.addFnAttr("target-features", machine.features);
+    // LLVM prefers 256 bits on some processors with AVX-512.
+    if (avx512) {
+      function.addFnAttr("prefer-vector-width", "512");
+      function.addFnAttr("min-legal-vector-width", "512");
+    }
+    function.setDoesNotThrow();
+  }
+  if (module->getNamedGlobal("quern_programs"))
+    internalizeModule(*module, [](const GlobalValue &value) {
+      return value.getName() == "quern_programs" || value.getName() == "quern_module_json";
+    });
+  return module;
+}
+
+void optimize(Module &module, TargetMachine &target) {
+  LoopAnalysisManager loops;
+  FunctionAnalysisManager functions;
+  CGSCCAnalysisManager components;
+  ModuleAnalysisManager modules;
+  PassBuilder builder(&target);
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(components);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, components, modules);
+  builder.buildPerModuleDefaultPipeline(OptimizationLevel::O3).run(module, modules);
+}
+
+Error generateCode(Module &module, TargetMachine &target, CodeGenFileType type,
+                   raw_pwrite_stream &out) {
+  legacy::PassManager manager;
+  if (target.addPassesToEmitFile(manager, out, nullptr, type))
+    return createStringError("LLVM cannot write this kind of file for %s",
+                             target.getTargetTriple().str().c_str());
+  manager.run(module);
+  return Error::success();
+}
+
+} // namespace quern::target

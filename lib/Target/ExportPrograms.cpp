@@ -1,0 +1,230 @@
+//===- ExportPrograms.cpp - The symbols that the runtime reads -------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===-----------------------------------------------------------------------------------------===//
+
+#include "quern/CPU/Machine.h"
+#include "quern/Target/Passes.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/TargetParser/Host.h"
+
+namespace quern::target {
+#define GEN_PASS_DEF_EXPORTPROGRAMS
+#include "quern/Target/Passes.h.inc"
+} // namespace quern::target
+
+using namespace mlir;
+
+namespace {
+
+/// What one line of `quern_programs` points to.
+struct Entry {
+  std::string name;
+  LLVM::LLVMFuncOp run, arenaBytes;
+};
+
+class Exporter {
+public:
+  explicit Exporter(ModuleOp module)
+      : module(module), symbols(module), context(module.getContext()), builder(context),
+        ptr(LLVM::LLVMPointerType::get(context)), i64(builder.getI64Type()) {}
+
+  FailureOr<Entry> exportProgram(func::FuncOp program);
+  void writeTable(ArrayRef<Entry> entries);
+  void writeText(StringRef name, StringRef text);
+
+private:
+  Type descriptorType(MemRefType type);
+  Value loadMemRef(Value arguments, int64_t index, MemRefType type);
+  Value viewArena(Value arena, Value bytes, MemRefType type);
+  Value constant(int64_t value) {
+    return LLVM::ConstantOp::create(builder, loc, i64, builder.getI64IntegerAttr(value));
+  }
+  LLVM::LLVMFuncOp function(const Twine &name, Type result, ArrayRef<Type> arguments);
+
+  ModuleOp module;
+  SymbolTable symbols;
+  MLIRContext *context;
+  OpBuilder builder;
+  Type ptr, i64;
+  Location loc = UnknownLoc::get(module.getContext());
+};
+
+/// The struct that a memref becomes in the LLVM dialect. quern_descriptor begins with the same
+/// bytes.
+Type Exporter::descriptorType(MemRefType type) {
+  SmallVector<Type> fields{ptr, ptr, i64};
+  if (int64_t rank = type.getRank())
+    fields.append(2, LLVM::LLVMArrayType::get(i64, rank));
+  return LLVM::LLVMStructType::getLiteral(context, fields);
+}
+
+/// `*arguments[index]` as a memref.
+Value Exporter::loadMemRef(Value arguments, int64_t index, MemRefType type) {
+  Value slot = LLVM::GEPOp::create(builder, loc, ptr, ptr, arguments,
+                                   ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(index)});
+  Value descriptor = LLVM::LoadOp::create(builder, loc, ptr, slot);
+  Value fields = LLVM::LoadOp::create(builder, loc, descriptorType(type), descriptor);
+  return UnrealizedConversionCastOp::create(builder, loc, type, fields).getResult(0);
+}
+
+Value Exporter::viewArena(Value arena, Value bytes, MemRefType type) {
+  Value fields = LLVM::UndefOp::create(builder, loc, descriptorType(type));
+  auto set = [&](Value value, ArrayRef<int64_t> position) {
+    fields = LLVM::InsertValueOp::create(builder, loc, fields, value, position);
+  };
+  set(arena, {0});
+  set(arena, {1});
+  set(constant(0), {2});
+  set(bytes, {3, 0});
+  set(constant(1), {4, 0});
+  return UnrealizedConversionCastOp::create(builder, loc, type, fields).getResult(0);
+}
+
+/// A function with a body, and the builder at its start.
+LLVM::LLVMFuncOp Exporter::function(const Twine &name, Type result, ArrayRef<Type> arguments) {
+  builder.setInsertionPointToEnd(module.getBody());
+  auto function = LLVM::LLVMFuncOp::create(builder, loc, name.str(),
+                                           LLVM::LLVMFunctionType::get(result, arguments));
+  // The table is the only way in.
+  function.setLinkage(LLVM::Linkage::Internal);
+  symbols.insert(function);
+  builder.setInsertionPointToStart(function.addEntryBlock(builder));
+  return function;
+}
+
+FailureOr<Entry> Exporter::exportProgram(func::FuncOp program) {
+  std::string name = program.getSymName().str();
+  loc = program.getLoc();
+  unsigned count = program.getNumArguments();
+  if (!count || !program.getArgAttr(count - 1, "quern.arena"))
+    return program.emitError("program '") << name << "' does not take the arena as last argument";
+  SmallVector<MemRefType> types;
+  for (Type type : program.getArgumentTypes()) {
+    auto memref = dyn_cast<MemRefType>(type);
+    if (!memref || !memref.getLayout().isIdentity() || memref.getRank() > 8)
+      return program.emitError("program '")
+             << name << "' takes " << type << "; only dense tensors of at most 8 dimensions can be "
+             << "passed from outside";
+    types.push_back(memref);
+  }
+  auto formula = symbols.lookup<func::FuncOp>(name + ".arena_bytes");
+  if (!formula || formula.getNumArguments() != count - 1 || formula.getNumResults() != 1 ||
+      !formula.getResultTypes().front().isInteger(64))
+    return program.emitError("program '")
+           << name << "' has no formula '" << name << ".arena_bytes' for the size of its arena";
+
+  Entry entry;
+  entry.name = name;
+  entry.arenaBytes = function(name + ".arena", i64, {ptr});
+  auto unpack = [&](Value arguments) {
+    SmallVector<Value> memrefs;
+    for (unsigned i = 0; i + 1 < count; ++i)
+      memrefs.push_back(loadMemRef(arguments, i, types[i]));
+    return memrefs;
+  };
+  SmallVector<Value> memrefs = unpack(entry.arenaBytes.getArgument(0));
+  Value bytes = func::CallOp::create(builder, loc, formula, memrefs).getResult(0);
+  LLVM::ReturnOp::create(builder, loc, bytes);
+
+  entry.run = function(name + ".run", LLVM::LLVMVoidType::get(context), {ptr, ptr});
+  memrefs = unpack(entry.run.getArgument(0));
+  bytes = func::CallOp::create(builder, loc, formula, memrefs).getResult(0);
+  memrefs.push_back(viewArena(entry.run.getArgument(1), bytes, types.back()));
+  func::CallOp::create(builder, loc, program, memrefs);
+  LLVM::ReturnOp::create(builder, loc, ValueRange());
+  return entry;
+}
+
+void Exporter::writeText(StringRef name, StringRef text) {
+  builder.setInsertionPointToEnd(module.getBody());
+  std::string terminated = (text + Twine('\0')).str();
+  auto type = LLVM::LLVMArrayType::get(builder.getI8Type(), terminated.size());
+  auto linkage = name == "quern_module_json" ? LLVM::Linkage::External : LLVM::Linkage::Internal;
+  auto global = LLVM::GlobalOp::create(builder, module.getLoc(), type, /*isConstant=*/true, linkage,
+                                       name, builder.getStringAttr(terminated));
+  symbols.insert(global);
+}
+
+void Exporter::writeTable(ArrayRef<Entry> entries) {
+  loc = module.getLoc();
+  for (const Entry &entry : entries)
+    writeText(entry.name + ".name", entry.name);
+  builder.setInsertionPointToEnd(module.getBody());
+  Type row = LLVM::LLVMStructType::getLiteral(context, {ptr, ptr, ptr});
+  auto table = LLVM::LLVMArrayType::get(row, entries.size() + 1);
+  auto global = LLVM::GlobalOp::create(builder, loc, table, /*isConstant=*/true,
+                                       LLVM::Linkage::External, "quern_programs", Attribute());
+  symbols.insert(global);
+  builder.setInsertionPointToStart(&global.getInitializer().emplaceBlock());
+  // The line of zeros that ends the table is what remains.
+  Value value = LLVM::ZeroOp::create(builder, loc, table);
+  for (auto [index, known] : llvm::enumerate(entries)) {
+    Entry entry = known;
+    SmallVector<std::string> fields{entry.name + ".name", entry.run.getSymName().str(),
+                                    entry.arenaBytes.getSymName().str()};
+    for (auto [field, symbol] : llvm::enumerate(fields)) {
+      Value address = LLVM::AddressOfOp::create(builder, loc, ptr, symbol);
+      value = LLVM::InsertValueOp::create(
+          builder, loc, value, address,
+          ArrayRef<int64_t>{static_cast<int64_t>(index), static_cast<int64_t>(field)});
+    }
+  }
+  LLVM::ReturnOp::create(builder, loc, value);
+}
+
+struct ExportPrograms : quern::target::impl::ExportProgramsBase<ExportPrograms> {
+  using ExportProgramsBase::ExportProgramsBase;
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    Attribute attribute = module->getAttr("quern.model");
+    if (!attribute)
+      return;
+    auto text = dyn_cast<StringAttr>(attribute);
+    llvm::Expected<llvm::json::Value> json =
+        llvm::json::parse(text ? text.getValue() : StringRef("not a string"));
+    llvm::json::Object *description = json ? json->getAsObject() : nullptr;
+    if (!description) {
+      if (!json)
+        llvm::consumeError(json.takeError());
+      module.emitError("attribute 'quern.model' is not the text of a JSON object");
+      return signalPassFailure();
+    }
+    llvm::Expected<quern::cpu::Machine> machine = quern::cpu::Machine::get(cpu);
+    if (!machine) {
+      module.emitError(llvm::toString(machine.takeError()));
+      return signalPassFailure();
+    }
+    llvm::json::Array features;
+    for (const std::string &feature : machine->requires_)
+      features.push_back(feature);
+    (*description)["quern"] = 1;
+    (*description)["target"] = llvm::json::Object{{"triple", llvm::sys::getDefaultTargetTriple()},
+                                                  {"cpu", machine->cpu},
+                                                  {"requires", std::move(features)}};
+
+    Exporter exporter(module);
+    SmallVector<Entry> entries;
+    for (auto program : llvm::to_vector(module.getOps<func::FuncOp>())) {
+      if (!program->hasAttr("quern.program"))
+        continue;
+      FailureOr<Entry> entry = exporter.exportProgram(program);
+      if (failed(entry))
+        return signalPassFailure();
+      entries.push_back(*entry);
+    }
+    exporter.writeTable(entries);
+    std::string out;
+    llvm::raw_string_ostream(out) << *json;
+    exporter.writeText("quern_module_json", out);
+  }
+};
+
+} // namespace

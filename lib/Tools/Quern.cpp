@@ -1,0 +1,173 @@
+//===- Quern.cpp - The command line of quern -------------------------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===-----------------------------------------------------------------------------------------===//
+
+#include "quern/Tools/Quern.h"
+
+#include "quern/Pipeline/Phases.h"
+#include "quern/Tools/Compile.h"
+
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
+namespace quern::tools {
+
+static std::string toolPath(char *argument) {
+  return llvm::sys::fs::getMainExecutable(
+      argument, reinterpret_cast<void *>(reinterpret_cast<intptr_t>(&toolPath)));
+}
+
+namespace {
+
+/// The options of `compile` as they stand on the command line.
+struct CompileCommand {
+  CompileOptions options;
+  std::string emit = "exe", target = "cpu";
+
+  void add(CLI::App &app);
+  int run();
+};
+
+const std::pair<const char *, Emit> emits[] = {{"exe", Emit::Executable}, {"lib", Emit::Library},
+                                               {"obj", Emit::Object},     {"asm", Emit::Assembly},
+                                               {"llvm-ir", Emit::LLVMIR}, {"mlir", Emit::MLIR}};
+
+std::string isOneOf(const std::string &value, llvm::StringRef list, llvm::StringRef what) {
+  llvm::SmallVector<llvm::StringRef> names;
+  list.split(names, ", ");
+  if (llvm::is_contained(names, value))
+    return "";
+  return ("unknown " + what + " '" + value + "'; use one of " + list).str();
+}
+
+void CompileCommand::add(CLI::App &app) {
+  app.add_option("model", options.input, "text of a model (MLIR); - reads standard input")
+      ->required()
+      ->type_name("MODEL.mlir");
+  app.add_option("-o,--output", options.output,
+                 "file to write; by default the model's name without its ending")
+      ->type_name("FILE");
+  app.add_option("--emit", emit, "exe, lib (.so with a C header), obj, asm, llvm-ir or mlir")
+      ->check([](const std::string &value) {
+        return isOneOf(value, "exe, lib, obj, asm, llvm-ir, mlir", "output");
+      })
+      ->capture_default_str();
+  app.add_option("--shape", options.pipeline.shape,
+                 "fixes sizes that the text leaves open: batch=4,sequence=64")
+      ->delimiter(',')
+      ->type_name("NAME=SIZE,...");
+  app.add_option("--programs", options.pipeline.programs,
+                 "programs to derive, such as train_step,prefill,decode; all by default")
+      ->delimiter(',')
+      ->type_name("NAME,...");
+  app.add_option("--target", target, "kind of machine")
+      ->check([](const std::string &value) { return isOneOf(value, "cpu", "target"); })
+      ->capture_default_str();
+  app.add_option("--cpu", options.pipeline.cpu,
+                 "processor: native, x86-64-v3, x86-64-v4, or a name of LLVM's")
+      ->capture_default_str();
+  app.add_option("--stop-after", options.stopAfter,
+                 "stop after this phase ('quern phases' lists them) and write the module's text")
+      ->check(
+          [](const std::string &value) { return isOneOf(value, pipeline::phaseNames(), "phase"); })
+      ->type_name("PHASE");
+  app.add_option("--dump-phases", options.dumpFolder, "write the module after each phase there")
+      ->type_name("FOLDER");
+  app.add_flag("--timing", options.timing,
+               "print the time of each phase and the size of the output");
+  app.add_flag("--strip", options.strip, "leave out symbols and the lines of the model");
+}
+
+std::string defaultOutput(const CompileOptions &options) {
+  bool stops = !options.stopAfter.empty() && options.stopAfter != "link";
+  if (stops || options.input == "-")
+    return "-";
+  std::string stem = llvm::sys::path::stem(options.input).str();
+  switch (options.emit) {
+  case Emit::Executable:
+    return stem == options.input ? stem + ".out" : stem;
+  case Emit::Library:
+    return stem + ".so";
+  case Emit::Object:
+    return stem + ".o";
+  case Emit::Assembly:
+    return stem + ".s";
+  case Emit::LLVMIR:
+    return stem + ".ll";
+  case Emit::MLIR:
+    break;
+  }
+  return "-";
+}
+
+int CompileCommand::run() {
+  for (auto [name, value] : emits)
+    if (emit == name)
+      options.emit = value;
+  for (const std::string &size : options.pipeline.shape) {
+    auto [name, number] = llvm::StringRef(size).split('=');
+    int64_t value;
+    if (name.empty() || number.getAsInteger(10, value) || value <= 0) {
+      llvm::errs()
+          << "quern: error: --shape takes NAME=SIZE with a positive size, such as batch=4; got '"
+          << size << "'\n";
+      return 1;
+    }
+  }
+  if (options.output.empty())
+    options.output = defaultOutput(options);
+  bool isText = options.emit == Emit::Assembly || options.emit == Emit::LLVMIR ||
+                options.emit == Emit::MLIR ||
+                (!options.stopAfter.empty() && options.stopAfter != "link");
+  if (options.output == "-" && !isText) {
+    llvm::errs() << "quern: error: --emit=" << emit << " needs a file to write: -o FILE\n";
+    return 1;
+  }
+  return compile(options);
+}
+
+} // namespace
+
+int runQuern(int argc, char **argv) {
+  CLI::App app("Quern compiles a Transformer, written once as a text, to a native program that\n"
+               "trains and runs it.",
+               "quern");
+  app.set_version_flag("--version", "quern " QUERN_VERSION " (LLVM " QUERN_LLVM_VERSION ")");
+  app.require_subcommand(1);
+  app.failure_message(CLI::FailureMessage::help);
+  app.failure_message([](const CLI::App *, const CLI::Error &error) {
+    return std::string("quern: error: ") + error.what() + "\n";
+  });
+
+  CompileCommand compileCommand;
+  compileCommand.options.tool = toolPath(argv[0]);
+  CLI::App *compile =
+      app.add_subcommand("compile", "a model's text to a program, library or object file");
+  compileCommand.add(*compile);
+  CLI::App *phases = app.add_subcommand("phases", "the way of a model through the compiler");
+  bool markdown = false;
+  phases->add_flag("--markdown", markdown, "as a table for a page");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError &error) {
+    return app.exit(error);
+  }
+  if (*compile)
+    return compileCommand.run();
+  if (*phases) {
+    markdown ? pipeline::printPhasesAsMarkdown(llvm::outs()) : pipeline::printPhases(llvm::outs());
+    return 0;
+  }
+  return 0;
+}
+
+} // namespace quern::tools
