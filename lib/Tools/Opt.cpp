@@ -11,6 +11,7 @@
 #include "dialects/Kernel/Kernel.h"
 #include "dialects/Quern/Quern.h"
 #include "quern/CPU/Passes.h"
+#include "quern/Kernels/Passes.h"
 #include "quern/Target/Lowering.h"
 
 #include "mlir/InitAllDialects.h"
@@ -30,6 +31,11 @@ int quern::tools::runOpt(int argc, char **argv) {
   kernel::registerBufferization(registry);
   registerAllPasses();
   cpu::registerCPUPasses();
+  kernels::registerKernelsPasses();
+  PassPipelineRegistration<> kernelsPhase("quern-phase-kernels", "partition programs into kernels",
+                                          [](OpPassManager &manager) { kernels::addKernelsPasses(manager); });
+  PassPipelineRegistration<> buffersPhase("quern-phase-buffers", "tensors to memrefs in one arena",
+                                          [](OpPassManager &manager) { kernels::addBuffersPasses(manager); });
   PassPipelineRegistration<> lowering(
       "quern-lower-to-llvm", "from emitted vector code to the LLVM dialect",
       [](OpPassManager &manager) { target::addLoweringToLLVM(manager); });

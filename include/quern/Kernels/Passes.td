@@ -1,0 +1,72 @@
+//===- Passes.td - From programs to kernels in one arena ----------------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+#ifndef QUERN_KERNELS_PASSES_TD
+#define QUERN_KERNELS_PASSES_TD
+
+include "mlir/Pass/PassBase.td"
+
+def ConvertQuernToKernel : Pass<"convert-quern-to-kernel", "::mlir::ModuleOp"> {
+  let summary = "partition the programs of a model into kernels";
+  let description = [{
+    Each program (a `quern.function` with the attribute `program`) becomes a `func.func` on memrefs, one for each argument and
+    then one for each result that is not an update of an argument. Inside, values are tensors and each operation
+    is a kernel in destination style, a `linalg.generic` where it is elementwise, or a view. Scans become `scf.for`.
+    Activations and residual additions that follow a linear map become its epilogue. What a runtime needs to
+    know (parameters, arguments, flops) is left as JSON in the module attribute `quern.model`.
+
+    ```mlir
+    quern.function @f(%x: tensor<4x768xf32> {...}, %w: tensor<768x3072xf32> {...}) -> (tensor<4x3072xf32> {quern.name = "y"})
+        attributes {program} {
+      %0 = quern.linear %x, %w : tensor<4x768xf32>, tensor<768x3072xf32>
+      %1 = quern.gelu %0 tanh : tensor<4x3072xf32>
+      quern.return %1 : tensor<4x3072xf32>
+    }
+    // becomes
+    func.func @f(%x: memref<4x768xf32>, %w: memref<768x3072xf32>, %y: memref<4x3072xf32>) attributes {quern.program} {
+      %0 = bufferization.to_tensor %x restrict : ...
+      %1 = bufferization.to_tensor %w restrict : ...
+      %2 = tensor.empty() : tensor<4x3072xf32>
+      %3 = kernel.gemm %0, %1 into %2 {activation = gelu_tanh} : ...
+      bufferization.materialize_in_destination %3 in restrict writable %y : ...
+      return
+    }
+    ```
+  }];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::bufferization::BufferizationDialect", "::mlir::func::FuncDialect",
+    "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect",
+    "::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect", "::quern::kernel::KernelDialect"];
+  let statistics = [Statistic<"numPrograms", "programs", "programs converted">,
+                    Statistic<"numEpilogues", "epilogues", "activations and residuals that became epilogues of gemms">];
+}
+
+def PlanArena : Pass<"quern-plan-arena", "::mlir::ModuleOp"> {
+  let summary = "place all buffers of a program in one arena";
+  let description = [{
+    Buffers whose lives do not overlap share memory. Sizes are products of a constant and dynamic dimensions; buffers with the
+    same dynamic factor share one region of the arena, so its size stays a closed formula: the sum over
+    regions of a constant times the factor. The program gets an argument `%arena` with the attribute `quern.arena`, and a function
+    `@<program>.arena_bytes` evaluates the formula.
+
+    ```mlir
+    func.func @f(%x: memref<?x768xf32>) attributes {quern.program} {
+      %0 = memref.alloc(%n) : memref<?x3072xf32>
+      ...
+    // becomes
+    func.func @f(%x: memref<?x768xf32>, %arena: memref<?xi8> {quern.arena}) attributes {quern.program} {
+      %0 = memref.view %arena[%offset][%n] : memref<?xi8> to memref<?x3072xf32>
+      ...
+    func.func @f.arena_bytes(%x: memref<?x768xf32>) -> i64
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::memref::MemRefDialect"];
+  let statistics = [Statistic<"numBuffers", "buffers", "buffers placed">,
+                    Statistic<"staticBytes", "static-bytes", "bytes of the regions of constant size">,
+                    Statistic<"unsharedBytes", "unshared-bytes", "what constant buffers would take without sharing">];
+}
+
+#endif // QUERN_KERNELS_PASSES_TD

@@ -1,0 +1,282 @@
+//===- PlanArena.cpp - Places all buffers of a program in one arena
+//-----------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+
+#include "quern/Kernels/Passes.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Interfaces/LoopLikeInterface.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/Support/MathExtras.h"
+
+namespace quern::kernels {
+#define GEN_PASS_DEF_PLANARENA
+#include "quern/Kernels/Passes.h.inc"
+} // namespace quern::kernels
+
+using namespace mlir;
+using namespace quern;
+
+namespace {
+
+constexpr int64_t alignment = 64; // a cache line, and the widest vector
+
+/// One buffer: its size in bytes is `bytes` times the product of `factors`; it lives from op
+/// `first` to op `last`.
+struct Buffer {
+  memref::AllocOp alloc;
+  int64_t bytes;
+  SmallVector<Value> factors;
+  int64_t first, last;
+  int64_t offset = 0;
+};
+
+/// Buffers with the same dynamic factor, which share one part of the arena.
+struct Region {
+  SmallVector<Value> factors;
+  SmallVector<Buffer *> buffers;
+  int64_t bytes = 0;
+};
+
+class ArenaPlanner {
+public:
+  explicit ArenaPlanner(func::FuncOp program) : program(program) {}
+
+  LogicalResult run(SymbolTable &symbols);
+  int64_t buffers() const { return all.size(); }
+  int64_t staticBytes = 0, unsharedBytes = 0;
+
+private:
+  LogicalResult collect();
+  int64_t lastUse(memref::AllocOp alloc);
+  void place(Region &region);
+  Value product(OpBuilder &b, Location loc, ArrayRef<Value> factors, IRMapping *mapping);
+
+  func::FuncOp program;
+  DenseMap<Operation *, int64_t> position; ///< of each op in program order
+  DenseMap<Operation *, int64_t> end;      ///< the last position within an op
+  std::vector<Buffer> all;
+  std::vector<Region> regions;
+};
+
+/// The last position at which a buffer or a view of it is used. A use in a loop that the buffer was
+/// made outside of counts until the end of the loop, for the next iteration may use it again.
+int64_t ArenaPlanner::lastUse(memref::AllocOp alloc) {
+  int64_t last = position[alloc];
+  SmallVector<Value> aliases{alloc.getResult()};
+  llvm::SmallPtrSet<Operation *, 16> seen;
+  while (!aliases.empty()) {
+    for (Operation *user : aliases.pop_back_val().getUsers()) {
+      Operation *ancestor = alloc->getBlock()->findAncestorOpInBlock(*user);
+      last = std::max(last, end[ancestor]);
+      if (!seen.insert(user).second)
+        continue;
+      // Whatever gives a memref for a memref may be the same memory: views, and the arguments and
+      // results of loops.
+      for (Value result : user->getResults())
+        if (isa<MemRefType>(result.getType()))
+          aliases.push_back(result);
+      if (auto loop = dyn_cast<LoopLikeOpInterface>(user))
+        for (BlockArgument argument : loop.getRegionIterArgs())
+          if (isa<MemRefType>(argument.getType()))
+            aliases.push_back(argument);
+      if (user->hasTrait<OpTrait::IsTerminator>())
+        for (Value result : user->getParentOp()->getResults())
+          if (isa<MemRefType>(result.getType()))
+            aliases.push_back(result);
+    }
+  }
+  return last;
+}
+
+LogicalResult ArenaPlanner::collect() {
+  int64_t next = 0;
+  program.walk<WalkOrder::PreOrder>([&](Operation *op) { position[op] = next++; });
+  program.walk<WalkOrder::PostOrder>([&](Operation *op) {
+    int64_t &last = end[op];
+    last = std::max(last, position[op]);
+    if (Operation *parent = op->getParentOp())
+      end[parent] = std::max(end[parent], last);
+  });
+  WalkResult walk = program.walk([&](memref::AllocOp alloc) {
+    MemRefType type = alloc.getType();
+    if (!type.getLayout().isIdentity()) {
+      alloc.emitError("a buffer of the arena is dense, not ") << type;
+      return WalkResult::interrupt();
+    }
+    Type element = type.getElementType();
+    int64_t bytes = element.isIndex() ? 8 : llvm::divideCeil(element.getIntOrFloatBitWidth(), 8);
+    for (int64_t size : type.getShape())
+      if (!ShapedType::isDynamic(size))
+        bytes *= size;
+    Buffer buffer{alloc, static_cast<int64_t>(llvm::alignTo(bytes, alignment)),
+                  llvm::to_vector(alloc.getDynamicSizes()), position[alloc], lastUse(alloc)};
+    llvm::sort(buffer.factors,
+               [](Value a, Value b) { return a.getAsOpaquePointer() < b.getAsOpaquePointer(); });
+    all.push_back(buffer);
+    return WalkResult::advance();
+  });
+  return failure(walk.wasInterrupted());
+}
+
+/// Largest first, each at the lowest place that is free for its whole life (Pisarchyk and Lee 2020,
+/// greedy by size).
+void ArenaPlanner::place(Region &region) {
+  llvm::sort(region.buffers, [](Buffer *a, Buffer *b) {
+    return std::pair(-a->bytes, a->first) < std::pair(-b->bytes, b->first);
+  });
+  SmallVector<Buffer *> placed; // by offset
+  for (Buffer *buffer : region.buffers) {
+    int64_t offset = 0;
+    for (Buffer *other : placed) {
+      if (other->last < buffer->first || buffer->last < other->first)
+        continue;
+      if (offset + buffer->bytes <= other->offset)
+        break;
+      offset = std::max(offset, other->offset + other->bytes);
+    }
+    buffer->offset = offset;
+    region.bytes = std::max(region.bytes, offset + buffer->bytes);
+    placed.insert(llvm::upper_bound(placed, buffer,
+                                    [](Buffer *a, Buffer *b) { return a->offset < b->offset; }),
+                  buffer);
+  }
+}
+
+Value ArenaPlanner::product(OpBuilder &b, Location loc, ArrayRef<Value> factors,
+                            IRMapping *mapping) {
+  Value result;
+  for (Value factor : factors) {
+    if (mapping)
+      factor = mapping->lookup(factor);
+    result = result ? arith::MulIOp::create(b, loc, result, factor).getResult() : factor;
+  }
+  return result;
+}
+
+LogicalResult ArenaPlanner::run(SymbolTable &symbols) {
+  if (failed(collect()))
+    return failure();
+  for (Buffer &buffer : all) {
+    auto known =
+        llvm::find_if(regions, [&](Region &region) { return region.factors == buffer.factors; });
+    if (known == regions.end())
+      known = regions.insert(regions.end(), {buffer.factors, {}, 0});
+    known->buffers.push_back(&buffer);
+  }
+  // The constant part comes first, so that its addresses are constants as well.
+  auto constant = llvm::find_if(regions, [](const Region &region) { return region.factors.empty(); });
+  if (constant != regions.end())
+    std::rotate(regions.begin(), constant, std::next(constant));
+  for (Region &region : regions) {
+    place(region);
+    if (region.factors.empty()) {
+      staticBytes = region.bytes;
+      for (Buffer *buffer : region.buffers)
+        unsharedBytes += buffer->bytes;
+    }
+  }
+
+  // Sizes are made of the arguments' dimensions; what computes them moves to the entry.
+  Block &entry = program.getBody().front();
+  llvm::SetVector<Operation *> sizeOps;
+  std::function<LogicalResult(Value)> need = [&](Value value) -> LogicalResult {
+    Operation *op = value.getDefiningOp();
+    if (!op || sizeOps.contains(op))
+      return success();
+    if (!isa<memref::DimOp, arith::MulIOp, arith::DivUIOp, arith::DivSIOp, arith::AddIOp,
+             arith::SubIOp, arith::ConstantOp>(op))
+      return op->emitError("the size of a buffer depends on more than the sizes of arguments");
+    if (auto dim = dyn_cast<memref::DimOp>(op); dim && !isa<BlockArgument>(dim.getSource()))
+      return op->emitError("the size of a buffer depends on more than the sizes of arguments");
+    for (Value operand : op->getOperands())
+      if (failed(need(operand)))
+        return failure();
+    sizeOps.insert(op);
+    return success();
+  };
+  for (Region &region : regions)
+    for (Value factor : region.factors)
+      if (failed(need(factor)))
+        return failure();
+
+  OpBuilder b(program);
+  Location loc = program.getLoc();
+  // The function that evaluates the formula.
+  auto formula =
+      func::FuncOp::create(b, loc, (program.getSymName() + ".arena_bytes").str(),
+                           b.getFunctionType(program.getArgumentTypes(), {b.getI64Type()}));
+  symbols.insert(formula, program->getIterator());
+  IRMapping mapping;
+  Block *formulaEntry = formula.addEntryBlock();
+  mapping.map(entry.getArguments(), formulaEntry->getArguments());
+  b.setInsertionPointToStart(formulaEntry);
+  for (Operation *op : sizeOps)
+    b.clone(*op, mapping);
+
+  // Offsets are computed at the program's entry.
+  auto argument = MemRefType::get({ShapedType::kDynamic}, b.getI8Type());
+  if (failed(program.insertArgument(
+          program.getNumArguments(), argument,
+          b.getDictionaryAttr(b.getNamedAttr("quern.arena", b.getUnitAttr())), loc)))
+    return program.emitError("cannot take an arena");
+  Value arena = entry.getArguments().back();
+  Operation *top = &entry.front();
+  for (Operation *op : sizeOps)
+    op->moveBefore(top);
+  OpBuilder atEntry(top), atFormula(formula.getContext());
+  atFormula.setInsertionPointToEnd(formulaEntry);
+  Value offset = arith::ConstantIndexOp::create(atEntry, loc, 0),
+        total = arith::ConstantIndexOp::create(atFormula, loc, 0);
+  for (Region &region : regions) {
+    Value factor = product(atEntry, loc, region.factors, nullptr);
+    auto scaled = [&](OpBuilder &b, int64_t bytes, Value factor) -> Value {
+      Value constant = arith::ConstantIndexOp::create(b, loc, bytes);
+      return factor ? arith::MulIOp::create(b, loc, constant, factor).getResult() : constant;
+    };
+    for (Buffer *buffer : region.buffers) {
+      Value start =
+          arith::AddIOp::create(atEntry, loc, offset, scaled(atEntry, buffer->offset, factor));
+      OpBuilder here(buffer->alloc);
+      Value view = memref::ViewOp::create(here, buffer->alloc.getLoc(), buffer->alloc.getType(),
+                                          arena, start, buffer->alloc.getDynamicSizes());
+      buffer->alloc.replaceAllUsesWith(view);
+      buffer->alloc.erase();
+    }
+    offset = arith::AddIOp::create(atEntry, loc, offset, scaled(atEntry, region.bytes, factor));
+    total = arith::AddIOp::create(
+        atFormula, loc, total,
+        scaled(atFormula, region.bytes, product(atFormula, loc, region.factors, &mapping)));
+  }
+  Value bytes = arith::IndexCastOp::create(atFormula, loc, b.getI64Type(), total);
+  func::ReturnOp::create(atFormula, loc, bytes);
+  return success();
+}
+
+struct PlanArena : quern::kernels::impl::PlanArenaBase<PlanArena> {
+  void runOnOperation() override {
+    SymbolTable symbols(getOperation());
+    SmallVector<func::FuncOp> programs;
+    for (auto function : getOperation().getOps<func::FuncOp>())
+      if (function->hasAttr("quern.program"))
+        programs.push_back(function);
+    for (func::FuncOp program : programs) {
+      ArenaPlanner planner(program);
+      if (failed(planner.run(symbols)))
+        return signalPassFailure();
+      numBuffers += planner.buffers();
+      staticBytes += planner.staticBytes;
+      unsharedBytes += planner.unsharedBytes;
+    }
+  }
+};
+
+} // namespace
