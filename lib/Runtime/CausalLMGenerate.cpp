@@ -73,7 +73,7 @@ public:
       std::fwrite(piece.data(), 1, piece.size(), stdout);
       last = piece.empty() ? last : piece.back();
     } else if (token > 255) {
-      throw Error(concat(any ? "the model wrote token " : "the text has token ", int64_t(token),
+      throw Error(concat("the model wrote token ", int64_t(token),
                          ", which is not a byte; use --ids to print token ids, or --tokenizer"));
     } else {
       std::putchar(token);

@@ -43,7 +43,7 @@ private:
   friend int runCommandLine(int, const char *const *, const char *, const quern_program *);
   CLI::App &app;
   std::function<void()> chosen;
-  int threads = 0;
+  int64_t threads = 0;
 };
 
 /// What people expect of a model of some kind.
