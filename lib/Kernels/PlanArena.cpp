@@ -173,7 +173,8 @@ LogicalResult ArenaPlanner::run(SymbolTable &symbols) {
     known->buffers.push_back(&buffer);
   }
   // The constant part comes first, so that its addresses are constants as well.
-  auto constant = llvm::find_if(regions, [](const Region &region) { return region.factors.empty(); });
+  auto constant =
+      llvm::find_if(regions, [](const Region &region) { return region.factors.empty(); });
   if (constant != regions.end())
     std::rotate(regions.begin(), constant, std::next(constant));
   for (Region &region : regions) {
@@ -229,13 +230,12 @@ LogicalResult ArenaPlanner::run(SymbolTable &symbols) {
           b.getDictionaryAttr(b.getNamedAttr("quern.arena", b.getUnitAttr())), loc)))
     return program.emitError("cannot take an arena");
   Value arena = entry.getArguments().back();
-  Operation *top = &entry.front();
+  OpBuilder atEntry = OpBuilder::atBlockBegin(&entry), atFormula(formula.getContext());
+  Value offset = arith::ConstantIndexOp::create(atEntry, loc, 0);
   for (Operation *op : sizeOps)
-    op->moveBefore(top);
-  OpBuilder atEntry(top), atFormula(formula.getContext());
+    op->moveBefore(offset.getDefiningOp());
   atFormula.setInsertionPointToEnd(formulaEntry);
-  Value offset = arith::ConstantIndexOp::create(atEntry, loc, 0),
-        total = arith::ConstantIndexOp::create(atFormula, loc, 0);
+  Value total = arith::ConstantIndexOp::create(atFormula, loc, 0);
   for (Region &region : regions) {
     Value factor = product(atEntry, loc, region.factors, nullptr);
     auto scaled = [&](OpBuilder &b, int64_t bytes, Value factor) -> Value {
@@ -249,13 +249,15 @@ LogicalResult ArenaPlanner::run(SymbolTable &symbols) {
       Value view = memref::ViewOp::create(here, buffer->alloc.getLoc(), buffer->alloc.getType(),
                                           arena, start, buffer->alloc.getDynamicSizes());
       buffer->alloc.replaceAllUsesWith(view);
-      buffer->alloc.erase();
     }
     offset = arith::AddIOp::create(atEntry, loc, offset, scaled(atEntry, region.bytes, factor));
     total = arith::AddIOp::create(
         atFormula, loc, total,
         scaled(atFormula, region.bytes, product(atFormula, loc, region.factors, &mapping)));
   }
+  // Not before: the builder at the entry may stand before the first of them.
+  for (Buffer &buffer : all)
+    buffer.alloc.erase();
   Value bytes = arith::IndexCastOp::create(atFormula, loc, b.getI64Type(), total);
   func::ReturnOp::create(atFormula, loc, bytes);
   return success();
