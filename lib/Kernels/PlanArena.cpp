@@ -234,6 +234,7 @@ LogicalResult ArenaPlanner::run(SymbolTable &symbols) {
   Value offset = arith::ConstantIndexOp::create(atEntry, loc, 0);
   for (Operation *op : sizeOps)
     op->moveBefore(offset.getDefiningOp());
+  atEntry.setInsertionPointAfterValue(offset);
   atFormula.setInsertionPointToEnd(formulaEntry);
   Value total = arith::ConstantIndexOp::create(atFormula, loc, 0);
   for (Region &region : regions) {
