@@ -6,7 +6,7 @@
 // CHECK:         %[[BYTES:.*]] = arith.constant 384 : i64
 // CHECK:         return %[[BYTES]]
 // CHECK-LABEL: func.func @static(
-// CHECK-SAME:    %[[ARENA:.*]]: memref<?xi8> {quern.arena}
+// CHECK-SAME:    %[[ARENA:[a-z0-9]+]]: memref<?xi8> {quern.arena}
 // CHECK-DAG:     %[[C0:.*]] = arith.constant 0 : index
 // CHECK-DAG:     %[[C256:.*]] = arith.constant 256 : index
 // CHECK:         memref.view %[[ARENA]][%[[C0]]][] : memref<?xi8> to memref<64xf32>
@@ -30,7 +30,7 @@ func.func @static(%x: memref<64xf32>, %y: memref<32xf32>) attributes {quern.prog
 // A buffer from outside of a loop that is used in it lives as long as the loop: %outer is needed again in
 // the next iteration, so %inner cannot take its place although it is last used before.
 // CHECK-LABEL: func.func @loop.arena_bytes(
-// CHECK-SAME:    %[[X:.*]]: memref<?x16xf32>
+// CHECK-SAME:    %[[X:[a-z0-9]+]]: memref<?x16xf32>
 // CHECK:         %[[N:.*]] = memref.dim %[[X]]
 // CHECK:         %[[TWO:.*]] = arith.muli %[[N]], %c128
 // CHECK:         arith.index_cast %[[TWO]]
