@@ -1,5 +1,4 @@
-//===- Gemm.h - What the emitters of matrix products share
-//----------------------------------------===//
+//===- Gemm.h - What the emitters of matrix products share -----------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -87,6 +86,25 @@ void packColumns(Emission &e, const RegisterTile &tile, const Matrix &b, bool tr
                  mlir::Value column, const DepthBlock &block, llvm::ArrayRef<mlir::Value> masks,
                  mlir::Value panel);
 
+/// A depth of K taken in blocks of `size`, the last one shorter: how long (at most `most`), how
+/// many, and the one that starts at `start`.
+int64_t depthBlockSize(Emission &e, const RegisterTile &tile, mlir::Value depth, int64_t most);
+mlir::Value depthBlockCount(Emission &e, mlir::Value depth, int64_t size);
+DepthBlock depthBlock(Emission &e, mlir::Value depth, mlir::Value start, int64_t size);
+
+/// Packed panels: those of A stand `pitch` elements apart; one of B; a tile of C.
+struct Panels {
+  mlir::Value a, b, product;
+  int64_t pitch = 0;
+};
+
+/// Multiplies panels [from, to) of A, the first of which starts at `position` and holds `firstRow`
+/// and what follows, with the panel of B, and finishes what comes out.
+void multiplyStrip(Emission &e, const RegisterTile &tile, const Panels &panels,
+                   mlir::Value position, const Epilogue &epilogue, const DepthBlock &block,
+                   mlir::Value firstRow, mlir::Value from, mlir::Value to, mlir::Value column,
+                   llvm::ArrayRef<mlir::Value> masks);
+
 /// The masks of a row's vectors from `column` on: null for vectors that lie before `columns` for
 /// certain. `width` says how many columns a panel has when that is known, 0 otherwise.
 llvm::SmallVector<mlir::Value> columnMasks(Emission &e, const RegisterTile &tile,
@@ -106,6 +124,10 @@ private:
   int64_t full = 0, edge = 0;
   bool isStatic;
 };
+
+/// C = op(A) op(B) with many rows.
+void emitTiled(Emission &e, const Matrix &a, const Matrix &b, bool transposeA, bool transposeB,
+               mlir::Value depth, const Epilogue &epilogue);
 
 /// Products with few rows, bound by reading B: no packing. C = A B, B transposed or not.
 void emitFewRows(Emission &e, const Matrix &a, const Matrix &b, bool transposeB,

@@ -1,4 +1,4 @@
-//===- GemmFewRows.cpp - Matrix products that are bound by reading B
+//===- GemmFewRows.cpp - Matrix products that are bound by reading B -------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

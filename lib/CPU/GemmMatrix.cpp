@@ -1,4 +1,4 @@
-//===- GemmMatrix.cpp - Matrices and panels in memory
+//===- GemmMatrix.cpp - Matrices and panels in memory ----------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

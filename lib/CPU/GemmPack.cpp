@@ -1,4 +1,4 @@
-//===- GemmPack.cpp - Panels of A and B in the order in which the micro-kernel reads
+//===- GemmPack.cpp - Panels of A and B in the order in which the micro-kernel reads ---------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- MicroKernel.cpp - The register tile that every matrix product ends in
-//----------------------===//
+//===- MicroKernel.cpp - The register tile that every matrix product ends in -----------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

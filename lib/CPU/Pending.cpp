@@ -17,7 +17,6 @@ namespace quern::cpu {
   LogicalResult emit(Op op, ValueRange, Emission &) {                                              \
     return op->emitOpError("has no emitter for the CPU");                                          \
   }
-PENDING(kernel::BatchGemmOp)
 PENDING(kernel::AttentionBackwardOp)
 PENDING(kernel::RotaryOp)
 PENDING(kernel::CacheAppendOp)

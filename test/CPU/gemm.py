@@ -122,6 +122,41 @@ class Gemm:
 ROWS = [1, 2, 5, 7, 8, 9, 63, 257]
 
 
+class BatchGemm:
+    """One kernel.batch_gemm; `batch` is the sizes of the leading dimensions, "b" makes them dynamic."""
+
+    def __init__(self, batch, m, n, k, a=False, b=False, dynamic="", element="f32", pitch=False):
+        self.__dict__.update(locals())
+        self.rows = m if isinstance(m, (list, tuple)) else [m]
+
+    def shapes(self, m):
+        swap = lambda rows, columns, flag: self.batch + ([columns, rows] if flag else [rows, columns])
+        return swap(m, self.k, self.a), swap(self.k, self.n, self.b), self.batch + [m, self.n]
+
+    def text(self, name):
+        names = ["km" if self.a else "mk", "nk" if self.b else "kn", "mn"]
+        types = [memref(shape, {i for i, d in enumerate("b" * len(self.batch) + name) if d in self.dynamic},
+                        self.element, self.pitch) for shape, name in zip(self.shapes(self.rows[0]), names)]
+        flags = (["transpose_a"] if self.a else []) + (["transpose_b"] if self.b else [])
+        return """func.func @%s(%%a: %s, %%b: %s, %%c: %s) {
+  kernel.batch_gemm %%a, %%b into %%c {%s} : (%s) -> ()
+  return
+}
+""" % (name, *types, ", ".join(flags), ", ".join(types))
+
+    def check(self, program, name, m):
+        dtype = np.float32 if self.element == "f32" else np.float64
+        arrays = [guarded(shape, dtype, shape[-1] + 5 if self.pitch else None) for shape in self.shapes(m)]
+        a, b, c = arrays
+        a[...], b[...] = rng.standard_normal(a.shape), rng.standard_normal(b.shape)
+        program.same_bits(name, a, b, c)
+        a64, b64 = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        a64, b64 = (a64.swapaxes(-1, -2) if self.a else a64), (b64.swapaxes(-1, -2) if self.b else b64)
+        bound = np.finfo(dtype).eps * (4 + 2 * math.sqrt(self.k)) * (np.abs(a64) @ np.abs(b64) + 1)
+        check_close("%s batch %s" % (program.cpu, self.__dict__), c, a64 @ b64, bound)
+        check_guards(*arrays)
+
+
 def kernels():
     # Dynamic rows: few and many rows through one kernel; every width and depth once.
     for n, k in [(1, 5), (3, 770), (17, 31), (47, 2), (48, 1), (49, 31), (129, 770)]:
@@ -152,6 +187,12 @@ def kernels():
     yield Gemm([2, 66], 49, 130, dynamic="m", element="f64", bias=True, residual=True, activation="relu")
     yield Gemm([2, 66], 49, 130, b=True, dynamic="m", element="f64")
     yield Gemm(49, 66, 130, a=True, element="f64", accumulate=True)
+    # Batches.
+    for flags in ({}, {"a": True}, {"b": True}, {"a": True, "b": True}):
+        yield BatchGemm([2, 3], 17, 49, 31, **flags)
+        yield BatchGemm([2, 3], 17, 49, 31, pitch=True, **flags)
+        yield BatchGemm([5], [1, 130], 7, 300, dynamic="bmnk", **flags)
+    yield BatchGemm([3], 9, 17, 5, dynamic="b", element="f64")
     # No depth at all: C is the epilogue of zeros.
     yield Gemm(9, 49, 0, dynamic="k", bias=True)
     # More rows than one chunk of packed A holds.

@@ -1,0 +1,201 @@
+//===- GemmTiled.cpp - Matrix products by packed panels --------------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+
+#include "Gemm.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "llvm/Support/MathExtras.h"
+
+using namespace mlir;
+
+namespace quern::cpu {
+
+void multiplyStrip(Emission &e, const RegisterTile &tile, const Panels &panels, Value position,
+                   const Epilogue &epilogue, const DepthBlock &block, Value firstRow, Value from,
+                   Value to, Value column, ArrayRef<Value> masks) {
+  e.forLoop(from, to, 1, [&](Value panel) {
+    Value a = add(e, position, mul(e, panel, panels.pitch));
+    SmallVector<Value> sums =
+        multiplyPanels(e, tile, panels.a, a, panels.b, e.index(0), block.size);
+    // Through memory, so that one copy of the epilogue serves all rows and any number of them.
+    for (auto [i, sum] : llvm::enumerate(sums))
+      store(e, sum, panels.product, e.index(i * tile.lanes));
+    Value row = add(e, firstRow, mul(e, panel, tile.rows));
+    Value count = minimum(e, e.index(tile.rows), sub(e, epilogue.c.rows, row));
+    e.forLoop(e.index(0), count, 1, [&](Value i) {
+      SmallVector<Value> vectors;
+      Value start = mul(e, i, tile.columns());
+      for (int64_t j = 0; j < tile.vectors; ++j)
+        vectors.push_back(load(e, tile.vector, panels.product, add(e, start, j * tile.lanes)));
+      finishRow(e, epilogue, block, add(e, row, i), column, vectors, masks);
+    });
+  });
+}
+
+DepthBlock depthBlock(Emission &e, Value depth, Value start, int64_t size) {
+  if (std::optional<int64_t> known = getConstantIntValue(depth); known && *known <= size)
+    return {start, depth, {}, {}};
+  Value left = sub(e, depth, start);
+  Value isFirst =
+      arith::CmpIOp::create(e.builder, e.loc, arith::CmpIPredicate::eq, start, e.index(0));
+  Value isLast =
+      arith::CmpIOp::create(e.builder, e.loc, arith::CmpIPredicate::sle, left, e.index(size));
+  return {start, minimum(e, left, e.index(size)), isFirst, isLast};
+}
+
+int64_t depthBlockSize(Emission &e, const RegisterTile &tile, Value depth, int64_t most) {
+  // Blocks of about equal sizes.
+  int64_t k = std::max<int64_t>(1, getConstantIntValue(depth).value_or(most));
+  return llvm::alignTo(llvm::divideCeil(k, llvm::divideCeil(k, most)), tile.lanes);
+}
+
+Value depthBlockCount(Emission &e, Value depth, int64_t size) {
+  // At least one, so that C is written when K is 0.
+  return e.builder.createOrFold<arith::MaxSIOp>(e.loc, ceilDivide(e, depth, size), e.index(1));
+}
+
+namespace {
+
+/// C = op(A) op(B) by panels. A block of A (a chunk of rows, a block of K) is packed by all threads
+/// into memory that they share; then each unit, a panel of columns times a strip of rows, packs its
+/// panel of B for itself unless the unit before it had the same, and multiplies.
+class TiledGemm {
+public:
+  TiledGemm(Emission &e, const Matrix &a, const Matrix &b, bool transposeA, bool transposeB,
+            Value depth, const Epilogue &epilogue);
+  void emit();
+
+private:
+  void packA(Value firstRow, Value rows, const DepthBlock &block, Value position);
+  void multiply(Value firstRow, Value rows, const DepthBlock &block, Value position);
+
+  Emission &e;
+  const Matrix &a, &b;
+  bool transposeA, transposeB;
+  Value depth;
+  const Epilogue &epilogue;
+  RegisterTile tile;
+  ColumnPanels columnPanels;
+
+  int64_t blockDepth;  ///< K is taken in blocks of at most this many
+  int64_t chunkRows;   ///< rows of A that are packed at a time
+  int64_t stripPanels; ///< panels of A in a unit
+  bool oneBlock;       ///< K is one block for certain
+  Panels panels;
+  Value packedPanel; ///< which panel of B is packed
+};
+
+/// Sizes by shape: `fallback` where the shape is dynamic.
+int64_t known(Value size, int64_t fallback) { return getConstantIntValue(size).value_or(fallback); }
+
+TiledGemm::TiledGemm(Emission &e, const Matrix &a, const Matrix &b, bool transposeA,
+                     bool transposeB, Value depth, const Epilogue &epilogue)
+    : e(e), a(a), b(b), transposeA(transposeA), transposeB(transposeB), depth(depth),
+      epilogue(epilogue), tile(registerTile(e.machine, epilogue.c.type())),
+      columnPanels(e, epilogue.c.columns, tile) {
+  int64_t bytes = epilogue.c.type().getIntOrFloatBitWidth() / 8;
+  // A panel of B stays in the second-level cache with room to spare; blocks of K have equal sizes.
+  int64_t most = llvm::alignDown(
+      std::clamp<int64_t>(e.machine.l2Bytes / 6 / (tile.columns() * bytes), 128, 3072 / bytes),
+      tile.lanes);
+  oneBlock = known(depth, most + 1) <= most;
+  blockDepth = depthBlockSize(e, tile, depth, most);
+  panels.pitch = blockDepth * tile.rows + 64 / bytes; // not a power of two
+  stripPanels = 4;
+  int64_t strip = stripPanels * tile.rows;
+  int64_t budget = (2 << 20) / bytes / blockDepth;
+  int64_t rows = known(epilogue.c.rows, budget);
+  chunkRows = llvm::alignTo(std::clamp<int64_t>(std::min(rows, budget), 1, 4096), strip);
+}
+
+void TiledGemm::packA(Value firstRow, Value rows, const DepthBlock &block, Value position) {
+  Value count = ceilDivide(e, rows, tile.rows);
+  Value firstPanel = divide(e, firstRow, e.index(tile.rows));
+  auto at = [&](Value panel) { return add(e, position, mul(e, panel, panels.pitch)); };
+  if (!transposeA) {
+    e.forUnits(count, [&](Value panel) {
+      packRows(e, tile, a, add(e, firstRow, mul(e, panel, tile.rows)), block, panels.a, at(panel));
+    });
+    return;
+  }
+  constexpr int64_t group = 8;
+  e.forUnits(ceilDivide(e, count, group), [&](Value unit) {
+    Value from = mul(e, unit, group);
+    Value to = minimum(e, add(e, from, group), count);
+    packTransposedRows(e, tile, a, add(e, firstPanel, from), add(e, firstPanel, to), block,
+                       panels.a, at(from), panels.pitch);
+  });
+}
+
+void TiledGemm::multiply(Value firstRow, Value rows, const DepthBlock &block, Value position) {
+  Value zero = e.index(0);
+  Value strips = ceilDivide(e, rows, stripPanels * tile.rows);
+  Value rowPanels = ceilDivide(e, rows, tile.rows);
+  memref::StoreOp::create(e.builder, e.loc, e.index(-1), packedPanel, ValueRange{zero});
+  e.forUnits(mul(e, columnPanels.count, strips), [&](Value unit) {
+    Value panel = divide(e, unit, strips);
+    Value from = mul(e, remainder(e, unit, strips), stripPanels);
+    Value to = minimum(e, add(e, from, stripPanels), rowPanels);
+    Value column = mul(e, panel, tile.columns());
+    columnPanels.visit(e, panel, [&](const RegisterTile &tile, int64_t width) {
+      SmallVector<Value> masks = columnMasks(e, tile, column, epilogue.c.columns, width);
+      Value before = memref::LoadOp::create(e.builder, e.loc, packedPanel, ValueRange{zero});
+      Value isNew =
+          arith::CmpIOp::create(e.builder, e.loc, arith::CmpIPredicate::ne, before, panel);
+      auto pack = scf::IfOp::create(e.builder, e.loc, isNew, /*withElseRegion=*/false);
+      {
+        OpBuilder::InsertionGuard guard(e.builder);
+        e.builder.setInsertionPointToStart(pack.thenBlock());
+        packColumns(e, tile, b, transposeB, column, block, masks, panels.b);
+        memref::StoreOp::create(e.builder, e.loc, panel, packedPanel, ValueRange{zero});
+      }
+      multiplyStrip(e, tile, panels, position, epilogue, block, firstRow, from, to, column, masks);
+    });
+  });
+}
+
+void TiledGemm::emit() {
+  Type element = epilogue.c.type();
+  auto buffer = [&](int64_t size, Type type) { return MemRefType::get({size}, type); };
+  int64_t chunkSize = chunkRows / tile.rows * panels.pitch;
+  std::optional<int64_t> rows = getConstantIntValue(epilogue.c.rows);
+  bool oneChunk = rows && *rows <= chunkRows;
+  // Two buffers in turn let threads pack the next block while others still multiply the last one:
+  // one barrier a block is enough.
+  int64_t buffers = oneChunk && oneBlock ? 1 : 2;
+  panels.a = e.sharedScratch(buffer(buffers * chunkSize, element));
+  panels.b = e.privateScratch(buffer(blockDepth * tile.columns(), element));
+  panels.product = e.privateScratch(buffer(tile.rows * tile.columns(), element));
+  packedPanel = e.privateScratch(buffer(1, e.builder.getIndexType()));
+
+  Value blocks = depthBlockCount(e, depth, blockDepth);
+  Value chunks = ceilDivide(e, epilogue.c.rows, chunkRows);
+  e.forLoop(e.index(0), chunks, 1, [&](Value chunk) {
+    Value firstRow = mul(e, chunk, chunkRows);
+    Value rows = minimum(e, e.index(chunkRows), sub(e, epilogue.c.rows, firstRow));
+    e.forLoop(e.index(0), blocks, 1, [&](Value k) {
+      DepthBlock block = depthBlock(e, depth, mul(e, k, blockDepth), blockDepth);
+      Value turn = add(e, mul(e, chunk, blocks), k);
+      Value position =
+          buffers == 1 ? e.index(0) : mul(e, remainder(e, turn, e.index(2)), chunkSize);
+      packA(firstRow, rows, block, position);
+      e.barrier();
+      multiply(firstRow, rows, block, position);
+    });
+  });
+}
+
+} // namespace
+
+void emitTiled(Emission &e, const Matrix &a, const Matrix &b, bool transposeA, bool transposeB,
+               Value depth, const Epilogue &epilogue) {
+  TiledGemm(e, a, b, transposeA, transposeB, depth, epilogue).emit();
+}
+
+} // namespace quern::cpu

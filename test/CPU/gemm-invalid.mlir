@@ -1,0 +1,31 @@
+// RUN: quern-opt %s --quern-emit-cpu -split-input-file -verify-diagnostics
+
+func.func @half(%a: memref<4x8xf16>, %b: memref<8x4xf16>, %c: memref<4x4xf16>) {
+  // expected-error @+1 {{has no emitter for the CPU on elements of type 'f16'; use f32 or f64}}
+  kernel.gemm %a, %b into %c : (memref<4x8xf16>, memref<8x4xf16>, memref<4x4xf16>) -> ()
+  return
+}
+
+// -----
+
+func.func @mixed(%a: memref<4x8xf32>, %b: memref<8x4xf64>, %c: memref<4x4xf32>) {
+  // expected-error @+1 {{mixes elements of type 'f32' and 'f64'}}
+  kernel.gemm %a, %b into %c : (memref<4x8xf32>, memref<8x4xf64>, memref<4x4xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @columns(%a: memref<4x8xf32, strided<[1, 4]>>, %b: memref<8x4xf32>, %c: memref<4x4xf32>) {
+  // expected-error @+1 {{needs contiguous rows (a last stride of 1), not 'memref<4x8xf32, strided<[1, 4]>>'}}
+  kernel.gemm %a, %b into %c : (memref<4x8xf32, strided<[1, 4]>>, memref<8x4xf32>, memref<4x4xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @batch(%a: memref<2x4x8xi8>, %b: memref<2x8x4xi8>, %c: memref<2x4x4xi8>) {
+  // expected-error @+1 {{has no emitter for the CPU on elements of type 'i8'; use f32 or f64}}
+  kernel.batch_gemm %a, %b into %c : (memref<2x4x8xi8>, memref<2x8x4xi8>, memref<2x4x4xi8>) -> ()
+  return
+}
