@@ -21,16 +21,13 @@ CLI::App *CommandLine::add(const std::string &name, const std::string &descripti
                            std::function<void()> action, bool runsCode) {
   CLI::App *command = app.add_subcommand(name, description);
   if (runsCode)
-    command
-        ->add_option(
-            "--threads", threads,
-            "Threads (default: OMP_NUM_THREADS, or all cores). Results do not depend on it")
-        ->check(CLI::Range(1, 4096));
+    addInteger(*command, "--threads", threads, 1, 4096,
+               "Threads (default: OMP_NUM_THREADS, or all cores). Results do not depend on it");
   command->callback([this, action = std::move(action), runsCode] {
     chosen = [this, action, runsCode] {
       if (runsCode) {
         checkProcessor(module.requires_, module.cpu);
-        setThreads(threads);
+        setThreads(int(threads));
       }
       action();
     };

@@ -36,6 +36,9 @@
 ///   dimensions of one program with the same name in `dimensions` are equal ("" means unnamed).
 /// - `role` is one of
 ///     input          read; `tokens`, `targets` (i32; -1 in targets is ignored), ...
+///                    An integer input may say which values it takes: "range": [low, high], both
+///                    included. Without it `tokens` takes 0 to vocabulary - 1, and `targets` also -1.
+///                    The runtime checks; compiled code does not.
 ///     option         a scalar (shape [], f64) read by the program: learning_rate, beta1, beta2,
 ///                    epsilon, weight_decay, weight_decay_others (for parameters without the decay
 ///                    flag), clip (maximum global norm; 0: off), step (1 in the first call);
