@@ -8,6 +8,7 @@
 #include "quern/Pipeline/Phases.h"
 
 #include "quern/CPU/Passes.h"
+#include "quern/Model/Passes.h"
 #include "quern/Target/Lowering.h"
 #include "quern/Target/Passes.h"
 
@@ -21,6 +22,8 @@
 using namespace mlir;
 
 namespace quern::pipeline {
+
+static void buildFuse(OpPassManager &manager, const Options &) { model::addFusePasses(manager); }
 
 static void buildEmit(OpPassManager &manager, const Options &options) {
   manager.addPass(cpu::createEmitCPU({options.cpu}));
@@ -36,6 +39,9 @@ static void buildLLVM(OpPassManager &manager, const Options &options) {
 
 ArrayRef<Phase> phases() {
   static const Phase table[] = {
+      {"fuse", "attention, losses, norms and projections become single operations, however written",
+       "quern, linalg", "quern", "what a kernel computes in one pass stands as one operation",
+       buildFuse},
       {"emit", "every kernel becomes vector code that all threads of its program share",
        "kernel, linalg", "scf, vector, omp", "no kernel op is left; no call of libm in a hot loop",
        buildEmit},

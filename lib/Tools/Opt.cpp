@@ -12,6 +12,7 @@
 #include "dialects/Quern/Quern.h"
 #include "quern/CPU/Passes.h"
 #include "quern/Kernels/Passes.h"
+#include "quern/Model/Passes.h"
 #include "quern/Target/Lowering.h"
 
 #include "mlir/InitAllDialects.h"
@@ -31,6 +32,8 @@ int quern::tools::runOpt(int argc, char **argv) {
   kernel::registerBufferization(registry);
   registerAllPasses();
   cpu::registerCPUPasses();
+  model::registerModelPasses();
+  model::registerModelPipelines();
   kernels::registerKernelsPasses();
   PassPipelineRegistration<> kernelsPhase("quern-phase-kernels", "partition programs into kernels",
                                           [](OpPassManager &manager) { kernels::addKernelsPasses(manager); });

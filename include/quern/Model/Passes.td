@@ -9,6 +9,129 @@
 
 include "mlir/Pass/PassBase.td"
 
+//===- Fuse ---------------------------------------------------------------------------------===//
+
+def InlineCalls : Pass<"quern-inline-calls"> {
+  let summary = "put the bodies of called functions in the place of calls";
+  let description = [{
+    After it no `quern.call` is left, so that what a function computes can be fused and differentiated as a
+    whole. The called functions stay. A function that calls itself, directly or through others, is an error.
+
+    ```mlir
+    quern.function @loss(%tokens: tensor<?x?xi32>, %targets: tensor<?x?xi32>) -> (tensor<f32>) {
+      %logits = quern.call @forward(%tokens) : (tensor<?x?xi32>) -> tensor<?x?x256xf32>
+      %loss = quern.cross_entropy %logits, %targets : tensor<?x?x256xf32>, tensor<?x?xi32>
+      quern.return %loss : tensor<f32>
+    }
+    // becomes, with the operations of @forward
+    quern.function @loss(%tokens: tensor<?x?xi32>, %targets: tensor<?x?xi32>) -> (tensor<f32>) {
+      %table = quern.read @token : tensor<256x48xf32>
+      ...
+      %logits = quern.linear %n, %table transposed : tensor<?x?x48xf32>, tensor<256x48xf32>
+      %loss = quern.cross_entropy %logits, %targets : tensor<?x?x256xf32>, tensor<?x?xi32>
+      quern.return %loss : tensor<f32>
+    }
+    ```
+  }];
+  let statistics = [Statistic<"numInlined", "inlined", "calls replaced">];
+  let dependentDialects = ["::quern::QuernDialect"];
+}
+
+def FuseProjections : Pass<"quern-fuse-projections"> {
+  let summary = "linear maps of one tensor into one fused linear map";
+  let description = [{
+    Projections to queries, keys and values, or to gate and up, are one matrix product with the columns of all of
+    them. Fused are the `quern.linear` of one block that read the same tensor, store their weights in the same
+    order, and have all a bias or none.
+
+    ```mlir
+    %q = quern.linear %x, %wq transposed : tensor<?x?x64xf32>, tensor<64x64xf32>
+    %k = quern.linear %x, %wk transposed : tensor<?x?x64xf32>, tensor<32x64xf32>
+    // becomes
+    %q, %k = quern.fused_linear %x weights(%wq, %wk) transposed
+        : tensor<?x?x64xf32>, tensor<64x64xf32>, tensor<32x64xf32>
+    ```
+  }];
+  let statistics = [Statistic<"numFused", "fused-linears", "fused linear maps made">,
+                    Statistic<"numLinears", "linears", "linear maps that went into them">];
+  let dependentDialects = ["::quern::QuernDialect"];
+}
+
+def FuseLinearCrossEntropy : Pass<"quern-fuse-linear-cross-entropy"> {
+  let summary = "a linear map to logits and their cross-entropy into one operation";
+  let description = [{
+    When nothing but the loss reads the logits, their gradient can take their place in memory, so that no second
+    [tokens x vocabulary] tensor exists in training. Logits that are reshaped to [rows, V] first are recognized as well.
+
+    ```mlir
+    %logits = quern.linear %x, %w transposed : tensor<?x?x48xf32>, tensor<256x48xf32>
+    %loss = quern.cross_entropy %logits, %targets : tensor<?x?x256xf32>, tensor<?x?xi32>
+    // becomes
+    %loss = quern.linear_cross_entropy %x, %w, %targets transposed
+        : tensor<?x?x48xf32>, tensor<256x48xf32>, tensor<?x?xi32>
+    ```
+  }];
+  let statistics = [Statistic<"numFused", "fused", "losses fused with their linear map">];
+  let dependentDialects = ["::quern::QuernDialect", "::mlir::tensor::TensorDialect"];
+}
+
+def FuseActivations : Pass<"quern-fuse-activations"> {
+  let summary = "activation functions that are written out into their operations";
+  let description = [{
+    Recognized are SiLU (`x / (1 + exp(-x))`, `x * (1 / (1 + exp(-x)))`), GELU
+    (`x/2 (1 + erf(x / sqrt(2)))`, `x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))`) and ReLU (`maximum(x, 0)`). Sums
+    and products count in any order; constants may be rounded to f32.
+
+    ```mlir
+    %n = arith.negf %x : tensor<?x64xf32>
+    %e = math.exp %n : tensor<?x64xf32>
+    %one = quern.full 1.0 like %x : tensor<?x64xf32>
+    %d = arith.addf %one, %e : tensor<?x64xf32>
+    %y = arith.divf %x, %d : tensor<?x64xf32>
+    // becomes
+    %y = quern.silu %x : tensor<?x64xf32>
+    ```
+  }];
+  let statistics = [Statistic<"numFused", "fused", "activation functions recognized">];
+  let dependentDialects = ["::quern::QuernDialect"];
+}
+
+def FuseSwiglu : Pass<"quern-fuse-swiglu"> {
+  let summary = "the product of a SiLU and another tensor into one operation";
+  let description = [{
+    A SiLU counts however it was written (see `quern-fuse-activations`), as long as nothing but the product reads it.
+
+    ```mlir
+    %s = quern.silu %gate : tensor<?x?x192xf32>
+    %y = arith.mulf %s, %up : tensor<?x?x192xf32>
+    // becomes
+    %y = quern.swiglu %gate, %up : tensor<?x?x192xf32>, tensor<?x?x192xf32>
+    ```
+  }];
+  let statistics = [Statistic<"numFused", "fused", "products fused with their SiLU">];
+  let dependentDialects = ["::quern::QuernDialect"];
+}
+
+def FuseResidualNorm : Pass<"quern-fuse-residual-norm"> {
+  let summary = "a residual addition and the norm of the sum into one operation";
+  let description = [{
+    The sum is in registers while its statistics are taken. It may have further readers, for it is the second result;
+    of several norms of one sum the first is fused.
+
+    ```mlir
+    %sum = arith.addf %x, %p : tensor<?x?x48xf32>
+    %n = quern.layer_norm %sum weight %w bias %b epsilon 1.0e-5 : tensor<?x?x48xf32>, tensor<48xf32>, tensor<48xf32>
+    %y = arith.addf %sum, %d : tensor<?x?x48xf32>
+    // becomes
+    %n, %sum = quern.residual_norm layer %x, %p weight %w bias %b epsilon 1.0e-5
+        : tensor<?x?x48xf32>, tensor<?x?x48xf32>, tensor<48xf32>, tensor<48xf32>
+    %y = arith.addf %sum, %d : tensor<?x?x48xf32>
+    ```
+  }];
+  let statistics = [Statistic<"numFused", "fused", "norms fused with an addition">];
+  let dependentDialects = ["::quern::QuernDialect"];
+}
+
 //===- Deriving programs -------------------------------------------------------------------------===//
 
 def Expand : Pass<"quern-expand", "::mlir::ModuleOp"> {
