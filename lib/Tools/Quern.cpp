@@ -9,6 +9,7 @@
 
 #include "quern/Pipeline/Phases.h"
 #include "quern/Tools/Compile.h"
+#include "quern/Tools/New.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
@@ -134,6 +135,87 @@ int CompileCommand::run() {
   return compile(options);
 }
 
+/// `new gpt` and `new llama`.
+struct NewCommand {
+  ModelShape shape;
+  std::string prefix;
+
+  void add(CLI::App &app);
+  int run(const std::string &family, bool hasPrefix);
+};
+
+void NewCommand::add(CLI::App &app) {
+  auto count = [&](const char *name, int64_t &value, const char *description) {
+    app.add_option(name, value, description)->type_name("N")->check([](const std::string &text) {
+      int64_t number;
+      bool good = !llvm::StringRef(text).getAsInteger(10, number) && number > 0 && number <= 1 << 24;
+      return good ? "" : "needs a whole number from 1 to 16777216, got '" + text + "'";
+    });
+  };
+  auto choice = [&](const char *name, std::string &value, const char *choices,
+                    const char *description) {
+    app.add_option(name, value, description)->type_name(choices)->check([=](const std::string &text) {
+      return isOneOf(text, choices, "value");
+    });
+  };
+  auto positive = [](const std::string &text) {
+    double number;
+    bool good = !llvm::StringRef(text).getAsDouble(number) && number > 0 && number < 1e30;
+    return good ? "" : "needs a positive number, got '" + text + "'";
+  };
+  count("--layers", shape.layers, "layers");
+  count("--heads", shape.heads, "heads of queries");
+  count("--kv-heads", shape.kvHeads, "heads of keys and values (default: as many as --heads)");
+  count("--width", shape.width, "size of what flows from layer to layer");
+  count("--hidden", shape.hidden, "inner size of the feed-forward network");
+  count("--context", shape.context, "longest sequence");
+  count("--vocabulary", shape.vocabulary, "number of tokens; 256 for bytes");
+  app.add_flag("--tied", shape.tied, "the output matrix is the token table (default)");
+  app.add_flag("--untied", shape.untied, "the output matrix is a parameter of its own");
+  app.add_flag("--bias", shape.bias, "biases in linear maps and layer norms (default of gpt)");
+  app.add_flag("--no-bias", shape.noBias, "no biases (default of llama)");
+  choice("--rotary", shape.rotary, "half, interleaved", "which pairs rotate (llama)");
+  app.add_option("--rotary-base", shape.rotaryBase, "base of the angles (llama; default 10000)")
+      ->type_name("X")
+      ->check(positive);
+  choice("--gelu", shape.gelu, "tanh, exact", "which GELU (gpt)");
+  app.add_option("--epsilon", shape.epsilon, "of the norms (default 1e-5)")
+      ->type_name("X")
+      ->check(positive);
+  choice("--linear-storage", shape.storage, "in-out, out-in",
+         "order of matrices in weight files (default: gpt in-out, llama out-in)");
+  choice("--names", shape.names, "huggingface, llama2c", "names in weight files");
+  app.add_option("--prefix", prefix,
+                 "before all names but lm_head.weight (default: gpt none, llama 'model.')")
+      ->type_name("TEXT");
+}
+
+int NewCommand::run(const std::string &family, bool hasPrefix) {
+  shape.family = family;
+  if (hasPrefix)
+    shape.prefix = prefix;
+  std::string error = completeShape(shape);
+  if (prefix.find_first_of("\"\\\n") != std::string::npos)
+    error = "--prefix cannot hold quotes, backslashes or line breaks";
+  if (!error.empty()) {
+    llvm::errs() << "quern: error: " << error << "\n";
+    return 1;
+  }
+  family == "gpt" ? writeGPT(shape, llvm::outs()) : writeLlama(shape, llvm::outs());
+  return 0;
+}
+
+/// Standard output is a file like any other: it can be full.
+int finish(int status) {
+  llvm::outs().flush();
+  if (!llvm::outs().has_error())
+    return status;
+  llvm::errs() << "quern: error: cannot write standard output: " << llvm::outs().error().message()
+               << "\n";
+  llvm::outs().clear_error();
+  return 1;
+}
+
 } // namespace
 
 int runQuern(int argc, char **argv) {
@@ -142,7 +224,6 @@ int runQuern(int argc, char **argv) {
                "quern");
   app.set_version_flag("--version", "quern " QUERN_VERSION " (LLVM " QUERN_LLVM_VERSION ")");
   app.require_subcommand(1);
-  app.failure_message(CLI::FailureMessage::help);
   app.failure_message([](const CLI::App *, const CLI::Error &error) {
     return std::string("quern: error: ") + error.what() + "\n";
   });
@@ -156,18 +237,27 @@ int runQuern(int argc, char **argv) {
   bool markdown = false;
   phases->add_flag("--markdown", markdown, "as a table for a page");
 
+  CLI::App *newModel = app.add_subcommand("new", "the text of a model, ready to edit");
+  newModel->require_subcommand(1);
+  NewCommand newCommand;
+  CLI::App *newGPT = newModel->add_subcommand("gpt", "GPT-2; its 124M parameters by default");
+  CLI::App *newLlama = newModel->add_subcommand("llama", "Llama; a small one by default");
+  newCommand.add(*newGPT);
+  newCommand.add(*newLlama);
+
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError &error) {
     return app.exit(error);
   }
   if (*compile)
-    return compileCommand.run();
-  if (*phases) {
-    markdown ? pipeline::printPhasesAsMarkdown(llvm::outs()) : pipeline::printPhases(llvm::outs());
-    return 0;
+    return finish(compileCommand.run());
+  if (*newModel) {
+    CLI::App *family = *newGPT ? newGPT : newLlama;
+    return finish(newCommand.run(family->get_name(), family->count("--prefix") > 0));
   }
-  return 0;
+  markdown ? pipeline::printPhasesAsMarkdown(llvm::outs()) : pipeline::printPhases(llvm::outs());
+  return finish(0);
 }
 
 } // namespace quern::tools
