@@ -8,6 +8,7 @@
 #include "quern/Pipeline/Phases.h"
 
 #include "quern/CPU/Passes.h"
+#include "quern/Kernels/Passes.h"
 #include "quern/Model/Passes.h"
 #include "quern/Target/Lowering.h"
 #include "quern/Target/Passes.h"
@@ -24,6 +25,19 @@ using namespace mlir;
 namespace quern::pipeline {
 
 static void buildFuse(OpPassManager &manager, const Options &) { model::addFusePasses(manager); }
+static void buildDerive(OpPassManager &manager, const Options &options) {
+  model::ExpandOptions expand;
+  expand.programs.assign(options.programs.begin(), options.programs.end());
+  manager.addPass(model::createExpand(expand));
+}
+
+static void buildKernels(OpPassManager &manager, const Options &) {
+  kernels::addKernelsPasses(manager);
+}
+
+static void buildBuffers(OpPassManager &manager, const Options &) {
+  kernels::addBuffersPasses(manager);
+}
 
 static void buildEmit(OpPassManager &manager, const Options &options) {
   manager.addPass(cpu::createEmitCPU({options.cpu}));
@@ -42,6 +56,16 @@ ArrayRef<Phase> phases() {
       {"fuse", "attention, losses, norms and projections become single operations, however written",
        "quern, linalg", "quern", "what a kernel computes in one pass stands as one operation",
        buildFuse},
+      {"derive", "each program is derived from forward and loss, and its layers become loops",
+       "quern", "quern", "each requested program exists and is closed: parameters are arguments",
+       buildDerive},
+      {"kernels",
+       "the work is partitioned into kernels, and epilogues go to the products before them",
+       "quern", "kernel, linalg", "no quern op is left; the module describes its programs",
+       buildKernels},
+      {"buffers", "tensors become memory: arguments, and places in one arena", "tensors", "memrefs",
+       "no allocation at run time; the arena's size is a closed formula of the dimensions",
+       buildBuffers},
       {"emit", "every kernel becomes vector code that all threads of its program share",
        "kernel, linalg", "scf, vector, omp", "no kernel op is left; no call of libm in a hot loop",
        buildEmit},

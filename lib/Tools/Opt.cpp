@@ -13,7 +13,12 @@
 #include "quern/CPU/Passes.h"
 #include "quern/Kernels/Passes.h"
 #include "quern/Model/Passes.h"
+<<<<<<< HEAD
+=======
+#include "quern/Pipeline/Phases.h"
+>>>>>>> 319ae58 (Run derive, kernels and buffers in the pipeline; quern-opt has every phase)
 #include "quern/Target/Lowering.h"
+#include "quern/Target/Passes.h"
 
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
@@ -35,10 +40,9 @@ int quern::tools::runOpt(int argc, char **argv) {
   model::registerModelPasses();
   model::registerModelPipelines();
   kernels::registerKernelsPasses();
-  PassPipelineRegistration<> kernelsPhase("quern-phase-kernels", "partition programs into kernels",
-                                          [](OpPassManager &manager) { kernels::addKernelsPasses(manager); });
-  PassPipelineRegistration<> buffersPhase("quern-phase-buffers", "tensors to memrefs in one arena",
-                                          [](OpPassManager &manager) { kernels::addBuffersPasses(manager); });
+  model::registerModelPasses();
+  target::registerTargetPasses();
+  pipeline::registerPhases();
   PassPipelineRegistration<> lowering(
       "quern-lower-to-llvm", "from emitted vector code to the LLVM dialect",
       [](OpPassManager &manager) { target::addLoweringToLLVM(manager); });
