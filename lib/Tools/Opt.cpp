@@ -1,10 +1,9 @@
-//===- Opt.cpp - quern-opt: every pass and pipeline phase by name
-//-------------------------------===//
+//===- Opt.cpp - quern-opt: every pass and pipeline phase by name -------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
-//===---------------------------------------------------------------------------------------------===//
+//===-----------------------------------------------------------------------------------------===//
 
 #include "quern/Tools/Opt.h"
 
@@ -13,10 +12,7 @@
 #include "quern/CPU/Passes.h"
 #include "quern/Kernels/Passes.h"
 #include "quern/Model/Passes.h"
-<<<<<<< HEAD
-=======
 #include "quern/Pipeline/Phases.h"
->>>>>>> 319ae58 (Run derive, kernels and buffers in the pipeline; quern-opt has every phase)
 #include "quern/Target/Lowering.h"
 #include "quern/Target/Passes.h"
 
@@ -40,7 +36,6 @@ int quern::tools::runOpt(int argc, char **argv) {
   model::registerModelPasses();
   model::registerModelPipelines();
   kernels::registerKernelsPasses();
-  model::registerModelPasses();
   target::registerTargetPasses();
   pipeline::registerPhases();
   PassPipelineRegistration<> lowering(
