@@ -152,6 +152,8 @@ LogicalResult Emitter::replaceKernels(func::FuncOp body, int64_t &scratchBytes) 
   SmallVector<Operation *> kernels;
   WalkResult walk = body.walk([&](Operation *op) {
     if (isKernel(op)) {
+      if (auto generic = dyn_cast<linalg::GenericOp>(op); generic && failed(sinkConstants(generic)))
+        return WalkResult::interrupt();
       kernels.push_back(op);
       return WalkResult::skip();
     }

@@ -22,6 +22,5 @@ PENDING(kernel::RotaryOp)
 PENDING(kernel::CacheAppendOp)
 PENDING(kernel::SumRowsOp)
 PENDING(kernel::SquaredNormOp)
-PENDING(mlir::linalg::GenericOp)
 
 } // namespace quern::cpu

@@ -235,11 +235,10 @@ static Value lastWhole(Emission &e, Value from, Value to, int64_t step) {
 }
 
 /// A mask of the lanes that hold columns before `to`.
-static Value tailMask(Vectors &v, Value column, Value to) {
-  OpBuilder &b = v.emission.builder;
-  Value left = b.createOrFold<arith::SubIOp>(v.emission.loc, to, column);
-  return vector::CreateMaskOp::create(b, v.emission.loc, VectorType::get({v.lanes}, b.getI1Type()),
-                                      ValueRange{left});
+static Value tailMask(Emission &e, int64_t lanes, Value column, Value to) {
+  Value left = e.builder.createOrFold<arith::SubIOp>(e.loc, to, column);
+  auto type = VectorType::get({lanes}, e.builder.getI1Type());
+  return vector::CreateMaskOp::create(e.builder, e.loc, type, ValueRange{left});
 }
 
 static bool isMultiple(Value from, Value to, int64_t lanes) {
@@ -247,13 +246,27 @@ static bool isMultiple(Value from, Value to, int64_t lanes) {
   return begin && end && (*end - *begin) % lanes == 0;
 }
 
-void Vectors::forColumns(Value from, Value to, llvm::function_ref<void(Value, Value)> body) {
-  Value whole = lastWhole(emission, from, to, lanes);
+SmallVector<Value>
+forColumns(Emission &e, int64_t lanes, Value from, Value to, ValueRange carried,
+           llvm::function_ref<SmallVector<Value>(Value, Value, ValueRange)> body) {
+  Value whole = lastWhole(e, from, to, lanes);
+  SmallVector<Value> values(carried);
   auto first = constantOf(from), end = constantOf(whole);
   if (!first || !end || *first < *end)
-    emission.forLoop(from, whole, lanes, [&](Value column) { body(column, Value()); });
+    values = e.forLoop(from, whole, lanes, values, [&](Value column, ValueRange inner) {
+      return body(column, Value(), inner);
+    });
   if (!isMultiple(from, to, lanes))
-    body(whole, tailMask(*this, whole, to));
+    values = body(whole, tailMask(e, lanes, whole, to), values);
+  return values;
+}
+
+void forColumns(Emission &e, int64_t lanes, Value from, Value to,
+                llvm::function_ref<void(Value, Value)> body) {
+  forColumns(e, lanes, from, to, ValueRange(), [&](Value column, Value mask, ValueRange) {
+    body(column, mask);
+    return SmallVector<Value>();
+  });
 }
 
 SmallVector<Value> Vectors::sums(Value from, Value to, int64_t count,
@@ -281,7 +294,7 @@ SmallVector<Value> Vectors::sums(Value from, Value to, int64_t count,
     return next;
   });
   if (!isMultiple(from, to, lanes))
-    accumulate(whole, tailMask(*this, whole, to), 0, first);
+    accumulate(whole, tailMask(e, lanes, whole, to), 0, first);
   SmallVector<Value> scalars;
   for (int64_t i = 0; i < count; ++i) {
     Value a = add(first[i], totals[count + i]);

@@ -60,6 +60,19 @@ mlir::Value rowsPerUnit(Emission &emission, mlir::Value columns, int64_t bytesPe
 void forRows(Emission &emission, mlir::Value rows, mlir::Value perUnit,
              llvm::function_ref<void(mlir::Value row)> body);
 
+/// Runs `body(column, mask)` over [from, to) by `lanes` columns: whole vectors with a null mask,
+/// then, unless the length is known to be a multiple of the lanes, the rest under a mask.
+void forColumns(Emission &emission, int64_t lanes, mlir::Value from, mlir::Value to,
+                llvm::function_ref<void(mlir::Value column, mlir::Value mask)> body);
+
+/// The same with values that are carried along; returns the last ones.
+llvm::SmallVector<mlir::Value>
+forColumns(Emission &emission, int64_t lanes, mlir::Value from, mlir::Value to,
+           mlir::ValueRange carried,
+           llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value column, mlir::Value mask,
+                                                             mlir::ValueRange carried)>
+               body);
+
 /// Reads and writes vectors of `lanes` elements, in `compute` type; 1-D rows.
 class Vectors {
 public:
@@ -90,10 +103,10 @@ public:
   /// The sum of the lanes, by halves.
   mlir::Value sum(mlir::Value vector);
 
-  /// Runs `body(column, mask)` over [from, to): whole vectors with a null mask, then, unless the
-  /// length is known to be a multiple of the lanes, the rest under a mask.
   void forColumns(mlir::Value from, mlir::Value to,
-                  llvm::function_ref<void(mlir::Value column, mlir::Value mask)> body);
+                  llvm::function_ref<void(mlir::Value column, mlir::Value mask)> body) {
+    cpu::forColumns(emission, lanes, from, to, body);
+  }
 
   /// Sums over [from, to): `terms(column, mask)` gives one vector for each of `count` sums. Four
   /// vectors at a time, so that additions do not wait for each other. Returns scalars.

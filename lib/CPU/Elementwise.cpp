@@ -1,0 +1,125 @@
+//===- Elementwise.cpp - linalg.generic -------------------------------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+// One loop runs in vectors; the others, counted together, are rows. Units are blocks of short rows
+// or chunks of long ones.
+
+#include "Elementwise.h"
+#include "Emitters.h"
+
+#include "mlir/Transforms/RegionUtils.h"
+
+using namespace mlir;
+
+namespace quern::cpu {
+
+static void emitScalars(const LoopNest &nest, Emission &e) {
+  Value count = e.index(1);
+  for (Value size : nest.sizes)
+    count = mulIndex(e, count, size);
+  int64_t bytes = 0;
+  for (const Access &access : nest.accesses)
+    bytes += elementBytes(access.element());
+  Body body(nest, e, -1, 1);
+  if (nest.sizes.empty())
+    return e.onFirstThread([&] {
+      body.setRow({});
+      body.store(body.yield());
+    });
+  // The last loop stays a loop, so that its indices need no divisions.
+  ArrayRef<Value> outer = ArrayRef<Value>(nest.sizes).drop_back();
+  Value rows = e.index(1);
+  for (Value size : outer)
+    rows = mulIndex(e, rows, size);
+  auto emitRow = [&](ArrayRef<Value> at, Value from, Value to) {
+    e.forLoop(from, to, 1, [&](Value last) {
+      SmallVector<Value> indices(at);
+      indices.push_back(last);
+      body.setRow(indices);
+      body.store(body.yield());
+    });
+  };
+  if (outer.empty()) {
+    Value chunk = e.index(std::max<int64_t>(unitBytes / bytes, 1));
+    return e.forUnits(ceilDiv(e, count, chunk), [&](Value unit) {
+      Value from = mulIndex(e, unit, chunk);
+      emitRow({}, from, minIndex(e, addIndex(e, from, chunk), count));
+    });
+  }
+  forRows(e, rows, rowsPerUnit(e, nest.sizes.back(), bytes),
+          [&](Value row) { emitRow(delinearize(e, row, outer), e.index(0), nest.sizes.back()); });
+}
+
+static void emitVectors(const LoopNest &nest, Emission &e, int64_t loop) {
+  OpBuilder &b = e.builder;
+  int64_t lanes = nest.lanes(loop, e.machine), bytes = nest.bytesPerIteration(loop);
+  Body body(nest, e, loop, lanes);
+  SmallVector<Value> outer;
+  Value rows = e.index(1);
+  for (int64_t other = 0; other < static_cast<int64_t>(nest.sizes.size()); ++other)
+    if (other != loop) {
+      outer.push_back(nest.sizes[other]);
+      rows = mulIndex(e, rows, nest.sizes[other]);
+    }
+  auto emitRow = [&](Value row, Value from, Value to) {
+    SmallVector<Value> indices = delinearize(e, row, outer);
+    indices.insert(indices.begin() + loop, Value());
+    body.setRow(indices);
+    forColumns(e, lanes, from, to, [&](Value column, Value mask) {
+      body.store(body.yield(column, mask), column, mask);
+    });
+  };
+
+  Value columns = nest.sizes[loop], zero = e.index(0);
+  int64_t chunkSize = std::max<int64_t>(unitBytes / bytes / lanes, 1) * lanes;
+  auto known = constantOf(columns);
+  if (known && *known <= chunkSize)
+    return forRows(e, rows, rowsPerUnit(e, columns, bytes),
+                   [&](Value row) { emitRow(row, zero, columns); });
+  Value chunk = e.index(chunkSize);
+  Value chunks = ceilDiv(e, columns, chunk);
+  Value perUnit = rowsPerUnit(e, columns, bytes);
+  Value units = mulIndex(e, ceilDiv(e, rows, perUnit), chunks);
+  e.forUnits(units, [&](Value unit) {
+    // One of the two is 1: short rows come in blocks, long ones in chunks.
+    Value block = b.createOrFold<arith::DivUIOp>(e.loc, unit, chunks);
+    Value from = mulIndex(e, arith::RemUIOp::create(b, e.loc, unit, chunks), chunk);
+    Value to = minIndex(e, addIndex(e, from, chunk), columns);
+    Value first = mulIndex(e, block, perUnit);
+    Value last = minIndex(e, addIndex(e, first, perUnit), rows);
+    e.forLoop(first, last, 1, [&](Value row) { emitRow(row, from, to); });
+  });
+}
+
+LogicalResult sinkConstants(linalg::GenericOp op) {
+  llvm::SetVector<Value> outside;
+  getUsedValuesDefinedAbove(op.getRegion(), outside);
+  OpBuilder builder = OpBuilder::atBlockBegin(op.getBody());
+  for (Value value : outside) {
+    auto constant = value.getDefiningOp<arith::ConstantOp>();
+    if (!constant)
+      return op.emitOpError("uses a value from outside of its body that is no constant; make it an "
+                            "operand (a memref of rank 0)");
+    Value inside = builder.clone(*constant)->getResult(0);
+    replaceAllUsesInRegionWith(value, inside, op.getRegion());
+  }
+  return success();
+}
+
+LogicalResult emit(linalg::GenericOp op, ValueRange operands, Emission &e) {
+  FailureOr<LoopNest> nest = LoopNest::get(op, operands, e);
+  if (failed(nest))
+    return failure();
+  if (!nest->isParallel())
+    return emitReduction(*nest, e);
+  if (int64_t loop = nest->vectorLoop(/*reduction=*/false); loop >= 0)
+    emitVectors(*nest, e, loop);
+  else
+    emitScalars(*nest, e);
+  return success();
+}
+
+} // namespace quern::cpu

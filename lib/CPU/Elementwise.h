@@ -1,0 +1,111 @@
+//===- Elementwise.h - The loops and the body of a linalg.generic -----------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+#ifndef QUERN_LIB_CPU_ELEMENTWISE_H
+#define QUERN_LIB_CPU_ELEMENTWISE_H
+
+#include "Rows.h"
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+namespace quern::cpu {
+
+/// How one operand is read or written: for each of its dimensions, the loop that indexes it, or -1
+/// where the index is the constant 0.
+struct Access {
+  mlir::Value memref;
+  llvm::SmallVector<int64_t> loops;
+  bool output = false;
+
+  mlir::Type element() const {
+    return mlir::cast<mlir::MemRefType>(memref.getType()).getElementType();
+  }
+  bool uses(int64_t loop) const { return llvm::is_contained(loops, loop); }
+  /// Consecutive iterations of `loop` touch consecutive elements of the last dimension.
+  bool isContiguous(int64_t loop) const;
+};
+
+/// The loops of a linalg.generic with adjacent ones merged wherever memory allows it, so that dense
+/// operands leave one loop.
+struct LoopNest {
+  mutable mlir::linalg::GenericOp op;
+  llvm::SmallVector<Access> accesses; ///< one for each operand
+  llvm::SmallVector<mlir::Value> sizes;
+  llvm::SmallVector<bool> reduces;      ///< for each loop: is it a reduction
+  llvm::SmallVector<int64_t> loopOfDim; ///< the loop that a dimension of the op went into
+
+  /// Fails on indexing maps that are more than a permutation of dimensions and zeros.
+  static llvm::FailureOr<LoopNest> get(mlir::linalg::GenericOp op, mlir::ValueRange operands,
+                                       Emission &emission);
+
+  bool isParallel() const { return !llvm::is_contained(reduces, true); }
+
+  /// The loop whose iterations can be lanes of vectors: each operand is contiguous in it or does
+  /// not depend on it. -1 when there is none, or when the body has an op that has no vector form.
+  int64_t vectorLoop(bool reduction) const;
+
+  /// Lanes that fit the widest element that vectors of `loop` hold.
+  int64_t lanes(int64_t loop, const Machine &machine) const;
+
+  /// Bytes that one iteration of `loop` reads and writes.
+  int64_t bytesPerIteration(int64_t loop) const;
+
+private:
+  void merge(Emission &emission);
+};
+
+/// Writes the body of a linalg.generic for one iteration, or for `lanes` consecutive iterations of
+/// one loop. What does not depend on that loop stays scalar and is written once, by `setRow`.
+class Body {
+public:
+  /// Scalars only when `loop` is -1.
+  Body(const LoopNest &nest, Emission &emission, int64_t loop, int64_t lanes)
+      : nest(nest), op(nest.op), emission(emission), vectorLoop(loop), lanes(lanes) {}
+
+  /// Fixes the indices of all loops (that of the vector loop is ignored) and writes what depends on
+  /// them alone. `carried` replaces what the outputs hold, when a reduction keeps it in registers.
+  void setRow(llvm::ArrayRef<mlir::Value> indices, mlir::ValueRange carried = {});
+
+  /// Fixes the indices only: for `loadOutput` and `store`.
+  void setIndices(llvm::ArrayRef<mlir::Value> newIndices) {
+    indices.assign(newIndices.begin(), newIndices.end());
+  }
+
+  /// Writes the rest for the lanes from `column` on; `mask` may be null. Returns what the body
+  /// yields: vectors, or scalars without a vector loop.
+  llvm::SmallVector<mlir::Value> yield(mlir::Value column = {}, mlir::Value mask = {});
+
+  /// The same for one value of the body.
+  mlir::Value term(mlir::Value inBody, mlir::Value column, mlir::Value mask);
+
+  /// Stores values for the outputs, in the row that was set.
+  void store(mlir::ValueRange values, mlir::Value column = {}, mlir::Value mask = {});
+
+  /// Reads an output's old value.
+  mlir::Value loadOutput(unsigned number, mlir::Value column, mlir::Value mask);
+
+private:
+  llvm::SmallVector<mlir::Value> indicesOf(const Access &access, mlir::Value column) const;
+  mlir::Value load(const Access &access, mlir::Value column, mlir::Value mask);
+  bool isVector(const Access &access) const { return vectorLoop >= 0 && access.uses(vectorLoop); }
+  mlir::Value broadcast(mlir::Value scalar);
+  mlir::Value valueOf(mlir::Value inBody, mlir::Value column, mlir::Value mask);
+
+  const LoopNest &nest;
+  mlir::linalg::GenericOp op;
+  Emission &emission;
+  int64_t vectorLoop, lanes;
+  llvm::SmallVector<mlir::Value> indices;
+  llvm::DenseMap<mlir::Value, mlir::Value> uniform; ///< values of the body that are scalars
+  llvm::DenseMap<mlir::Value, mlir::Value> varying; ///< those of the lanes at hand
+};
+
+/// Emits a nest that has reductions.
+llvm::LogicalResult emitReduction(const LoopNest &nest, Emission &emission);
+
+} // namespace quern::cpu
+
+#endif // QUERN_LIB_CPU_ELEMENTWISE_H
