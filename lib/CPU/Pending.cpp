@@ -18,9 +18,5 @@ namespace quern::cpu {
     return op->emitOpError("has no emitter for the CPU");                                          \
   }
 PENDING(kernel::AttentionBackwardOp)
-PENDING(kernel::RotaryOp)
-PENDING(kernel::CacheAppendOp)
-PENDING(kernel::SumRowsOp)
-PENDING(kernel::SquaredNormOp)
 
 } // namespace quern::cpu
