@@ -7,6 +7,7 @@
 
 #include "quern/Tools/Compile.h"
 
+#include "LibraryHeader.h"
 #include "OutputFile.h"
 #include "Timing.h"
 #include "dialects/Kernel/Kernel.h"
@@ -239,12 +240,20 @@ LogicalResult Compilation::run() {
     if (llvm::Expected<std::string> linker = target::findLinker(); !linker)
       return fail(linker.takeError());
   }
-  std::optional<OutputFile> output;
+  std::optional<OutputFile> output, header;
   if (options.output != "-") {
     llvm::Expected<OutputFile> file = OutputFile::create(options.output);
     if (!file)
       return fail(file.takeError());
     output.emplace(std::move(*file));
+  }
+  if (options.emit == Emit::Library && !stops) {
+    llvm::SmallString<256> path(options.output);
+    llvm::sys::path::replace_extension(path, "h");
+    llvm::Expected<OutputFile> file = OutputFile::create(path);
+    if (!file)
+      return fail(file.takeError());
+    header.emplace(std::move(*file));
   }
   if (failed(read()))
     return failure();
@@ -258,6 +267,13 @@ LogicalResult Compilation::run() {
     return failure();
   if (!output)
     return success();
+  if (header) {
+    auto description = (*module)->getAttrOfType<StringAttr>("quern.model");
+    if (llvm::Error error = header->write(libraryHeader(description ? description.getValue() : "")))
+      return fail(std::move(error));
+    if (llvm::Error error = header->keep())
+      return fail(std::move(error));
+  }
   if (llvm::Error error = output->keep())
     return fail(std::move(error));
   if (options.timing) {
