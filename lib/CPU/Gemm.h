@@ -99,11 +99,13 @@ struct Panels {
 };
 
 /// Multiplies panels [from, to) of A, the first of which starts at `position` and holds `firstRow`
-/// and what follows, with the panel of B, and finishes what comes out.
-void multiplyStrip(Emission &e, const RegisterTile &tile, const Panels &panels,
-                   mlir::Value position, const Epilogue &epilogue, const DepthBlock &block,
-                   mlir::Value firstRow, mlir::Value from, mlir::Value to, mlir::Value column,
-                   llvm::ArrayRef<mlir::Value> masks);
+/// and what follows, with the panel of B, and finishes what comes out. `beforePanel` adds code
+/// before each.
+void multiplyStrip(
+    Emission &e, const RegisterTile &tile, const Panels &panels, mlir::Value position,
+    const Epilogue &epilogue, const DepthBlock &block, mlir::Value firstRow, mlir::Value from,
+    mlir::Value to, mlir::Value column, llvm::ArrayRef<mlir::Value> masks,
+    llvm::function_ref<void(mlir::Value panel)> beforePanel = [](mlir::Value) {});
 
 /// The masks of a row's vectors from `column` on: null for vectors that lie before `columns` for
 /// certain. `width` says how many columns a panel has when that is known, 0 otherwise.

@@ -18,8 +18,10 @@ namespace quern::cpu {
 
 void multiplyStrip(Emission &e, const RegisterTile &tile, const Panels &panels, Value position,
                    const Epilogue &epilogue, const DepthBlock &block, Value firstRow, Value from,
-                   Value to, Value column, ArrayRef<Value> masks) {
+                   Value to, Value column, ArrayRef<Value> masks,
+                   llvm::function_ref<void(Value)> beforePanel) {
   e.forLoop(from, to, 1, [&](Value panel) {
+    beforePanel(panel);
     Value a = add(e, position, mul(e, panel, panels.pitch));
     SmallVector<Value> sums =
         multiplyPanels(e, tile, panels.a, a, panels.b, e.index(0), block.size);
@@ -74,6 +76,7 @@ public:
 private:
   void packA(Value firstRow, Value rows, const DepthBlock &block, Value position);
   void multiply(Value firstRow, Value rows, const DepthBlock &block, Value position);
+  void prefetch(Value panel, Value part, Value parts, const DepthBlock &block);
 
   Emission &e;
   const Matrix &a, &b;
@@ -155,8 +158,41 @@ void TiledGemm::multiply(Value firstRow, Value rows, const DepthBlock &block, Va
         packColumns(e, tile, b, transposeB, column, block, masks, panels.b);
         memref::StoreOp::create(e.builder, e.loc, panel, packedPanel, ValueRange{zero});
       }
-      multiplyStrip(e, tile, panels, position, epilogue, block, firstRow, from, to, column, masks);
+      multiplyStrip(e, tile, panels, position, epilogue, block, firstRow, from, to, column, masks,
+                    [&](Value rowPanel) { prefetch(panel, rowPanel, rowPanels, block); });
     });
+  });
+}
+
+/// While a panel of B is multiplied with the panels of A, the next one comes from memory in as many
+/// parts: packing would otherwise wait for each of its lines.
+void TiledGemm::prefetch(Value panel, Value part, Value parts, const DepthBlock &block) {
+  int64_t line = 64 * 8 / epilogue.c.type().getIntOrFloatBitWidth();
+  Value next = add(e, panel, 1);
+  Value column = mul(e, next, tile.columns());
+  Value lines = ceilDivide(e, block.size, line);
+  Value count = transposeB ? mul(e, lines, tile.columns()) : block.size;
+  Value from = divide(e, mul(e, count, part), parts);
+  Value to = divide(e, mul(e, count, add(e, part, 1)), parts);
+  auto exists = scf::IfOp::create(e.builder, e.loc, less(e, next, columnPanels.count),
+                                  /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(e.builder);
+  e.builder.setInsertionPointToStart(exists.thenBlock());
+  auto touch = [&](Value row, Value column) {
+    column = minimum(e, column, sub(e, b.columns, e.index(1)));
+    memref::PrefetchOp::create(e.builder, e.loc, b.flat,
+                               ValueRange{add(e, b.position(e, row), column)}, /*isWrite=*/false,
+                               /*localityHint=*/2, /*isDataCache=*/true);
+  };
+  e.forLoop(from, to, 1, [&](Value i) {
+    if (transposeB) {
+      Value row = minimum(e, add(e, column, divide(e, i, lines)), sub(e, b.rows, e.index(1)));
+      touch(row, add(e, block.start, mul(e, remainder(e, i, lines), line)));
+    } else {
+      for (int64_t j = 0; j < tile.columns(); j += line)
+        touch(add(e, block.start, i), add(e, column, j));
+      touch(add(e, block.start, i), add(e, column, tile.columns() - 1));
+    }
   });
 }
 
