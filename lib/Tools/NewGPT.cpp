@@ -122,7 +122,8 @@ void GPT::forward() {
       "Token ids to logits: one score for each token that may come next, at each position.");
   text.line(
       "quern.function @forward(%tokens: tensor<?x?xi32> {quern.dims = [\"batch\", \"sequence\"]})");
-  text.line("    -> (" + logits + " {quern.name = \"logits\"}) {");
+  text.line("    -> (" + logits +
+            " {quern.name = \"logits\", quern.dims = [\"batch\", \"sequence\", \"\"]}) {");
   text.indent(2);
   text.read("token", {s.vocabulary, s.width});
   text.line("%t = quern.embedding %tokens, %token : tensor<?x?xi32>, " + table);

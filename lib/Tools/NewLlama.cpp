@@ -116,7 +116,8 @@ void Llama::layer() {
     text.comment("{layer} in names of the file is the layer's number.");
   std::string prefix = *s.prefix + names.layers;
   text.line("quern.layers @block count(" + Twine(s.layers) + ")" +
-            (prefix.empty() ? "" : " file(\"" + prefix + "\")") + " (%x: " + x + ") -> " + x + " {");
+            (prefix.empty() ? "" : " file(\"" + prefix + "\")") + " (%x: " + x + ") -> " + x +
+            " {");
   text.indent(2);
   text.parameter("attention_norm", {s.width}, "ones", names.attentionNorm + Twine(names.weight));
   matrix("wq", s.width, s.width, "normal, 0.02", names.q);
@@ -160,7 +161,8 @@ void Llama::forward() {
       "Token ids to logits: one score for each token that may come next, at each position.");
   text.line(
       "quern.function @forward(%tokens: tensor<?x?xi32> {quern.dims = [\"batch\", \"sequence\"]})");
-  text.line("    -> (" + logits + " {quern.name = \"logits\"}) {");
+  text.line("    -> (" + logits +
+            " {quern.name = \"logits\", quern.dims = [\"batch\", \"sequence\", \"\"]}) {");
   text.indent(2);
   text.read("token", {s.vocabulary, s.width});
   text.line("%x = quern.embedding %tokens, %token : tensor<?x?xi32>, " + table);
