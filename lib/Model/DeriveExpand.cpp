@@ -171,7 +171,8 @@ FunctionOp Expander::run() {
   SmallVector<DictionaryAttr> attributes;
   for (unsigned i = 0; i < types.size(); ++i) {
     NamedAttrList list(source.getArgAttrDict(i));
-    list.set("quern.role", b.getStringAttr("input"));
+    if (!list.get("quern.role")) // a program may be the source of another
+      list.set("quern.role", b.getStringAttr("input"));
     if (!list.get("quern.name"))
       list.set("quern.name", b.getStringAttr(i ? "input." + std::to_string(i) : "input"));
     attributes.push_back(list.getDictionary(b.getContext()));

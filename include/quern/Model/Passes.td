@@ -160,4 +160,34 @@ def Expand : Pass<"quern-expand", "::mlir::ModuleOp"> {
   let dependentDialects = ["::quern::QuernDialect", "::mlir::tensor::TensorDialect"];
 }
 
+def Derive : Pass<"quern-derive", "::mlir::ModuleOp"> {
+  let summary = "derive the programs of a model from forward and loss";
+  let description = [{
+    Adds a `quern.function` with the attribute `program` for each program:
+
+    - `forward`, `loss`: the functions, closed as by `quern-expand`.
+    - `gradients`: the loss, then d loss / d parameter for each parameter, by reverse mode on the IR. Through a
+      `quern.scan` the forward loop gives the values that the backward pass needs as stacked results, and a reverse loop
+      computes the gradients. What is saved is a minimum cut by bytes between the results of matrix products and the
+      backward pass; norms, activations and other cheap work are computed again. With `report`, remarks tell bytes
+      and flops.
+    - `train_step`: the gradients, clipped to a global norm, and AdamW's update of each parameter.
+
+    Functions that are no programs are erased; a `forward` that was not asked for stays.
+
+    An op without a gradient rule is an error at its place.
+  }];
+  let options = [
+    ListOption<"programs", "programs", "std::string",
+               "programs to derive: forward, loss, gradients, train_step, prefill, decode (default: all that the model allows)">,
+    Option<"report", "report", "bool", /*default=*/"false",
+           "remarks on what the backward pass saves and recomputes">
+  ];
+  let statistics = [Statistic<"numPrograms", "programs", "derived programs">,
+                    Statistic<"numSaved", "saved", "values of a layer that the forward pass saves">,
+                    Statistic<"numRecomputed", "recomputed", "values of a layer that the backward pass recomputes">];
+  let dependentDialects = ["::quern::QuernDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::math::MathDialect", "::mlir::tensor::TensorDialect"];
+}
+
 #endif // QUERN_MODEL_PASSES_TD

@@ -1,0 +1,94 @@
+//===- Derive.cpp - The pass that derives programs
+//----------------------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+
+#include "DeriveExpand.h"
+#include "DerivePrograms.h"
+#include "GradientCut.h"
+#include "GradientRules.h"
+#include "quern/Model/Passes.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/IR/BuiltinOps.h"
+
+namespace quern::model {
+#define GEN_PASS_DEF_DERIVE
+#include "quern/Model/Passes.h.inc"
+} // namespace quern::model
+
+using namespace mlir;
+using namespace quern;
+using namespace quern::model;
+
+namespace {
+
+class Derive : public model::impl::DeriveBase<Derive> {
+public:
+  using DeriveBase::DeriveBase;
+
+  void getDependentDialects(DialectRegistry &registry) const override {
+    DeriveBase::getDependentDialects(registry);
+    registerGradientRules(registry);
+  }
+
+  void runOnOperation() override {
+    SmallVector<std::string> known = {"forward", "loss", "gradients", "train_step"};
+    for (const std::string &name : programs)
+      if (!llvm::is_contained(known, name)) {
+        InFlightDiagnostic error = getOperation().emitError("unknown program '")
+                                   << name << "'; there are ";
+        llvm::interleaveComma(known, error);
+        return signalPassFailure();
+      }
+    for (auto model : getOperation().getOps<ModelOp>())
+      if (failed(deriveAll(model, known)))
+        return signalPassFailure();
+  }
+
+private:
+  LogicalResult deriveAll(ModelOp model, ArrayRef<std::string> known) {
+    for (const std::string &name : known)
+      if (programs.empty() || llvm::is_contained(programs, name))
+        if (failed(derive(model, name)))
+          return failure();
+    eraseSources(model);
+    return success();
+  }
+
+  LogicalResult derive(ModelOp model, StringRef name) {
+    auto loss = model.lookupSymbol<FunctionOp>("loss");
+    bool needsLoss = name == "loss" || name == "gradients" || name == "train_step";
+    if (needsLoss && !loss) {
+      if (programs.empty())
+        return success();
+      return model.emitError("model @")
+             << model.getSymName() << " has no function @loss, which " << name << " derives from";
+    }
+    if (auto present = model.lookupSymbol<FunctionOp>(name); present && present.getProgram())
+      return success();
+    FunctionOp program;
+    SmallVector<ScanReport> reports;
+    if (name == "forward" || name == "loss")
+      program = expand(model, model.lookupSymbol<FunctionOp>(name), name);
+    else if (name == "gradients")
+      program = deriveGradients(model, name, reports);
+    else
+      program = deriveTrainStep(model, reports);
+    if (!program)
+      return failure();
+    ++numPrograms;
+    for (const ScanReport &one : reports) {
+      numSaved += one.saved.size();
+      numRecomputed += one.recomputed.size();
+    }
+    return success();
+  }
+};
+
+} // namespace

@@ -1,0 +1,47 @@
+//===- DerivePrograms.h - One function for each kind of program
+//---------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+#ifndef QUERN_LIB_MODEL_DERIVEPROGRAMS_H
+#define QUERN_LIB_MODEL_DERIVEPROGRAMS_H
+
+#include "Gradient.h"
+
+namespace quern::model {
+
+/// The program `name`: the loss and its gradients with respect to all parameters. Null after an
+/// error.
+FunctionOp deriveGradients(ModelOp model, llvm::StringRef name,
+                           llvm::SmallVectorImpl<ScanReport> &reports);
+
+/// The program `train_step`. Null after an error.
+FunctionOp deriveTrainStep(ModelOp model, llvm::SmallVectorImpl<ScanReport> &reports);
+
+/// Arguments and results of a program under construction, with their attributes.
+class ProgramBuilder {
+public:
+  explicit ProgramBuilder(FunctionOp program) : program(program) {}
+
+  /// Inserts an argument before argument `index`.
+  mlir::Value insertArgument(unsigned index, mlir::Type type, llvm::StringRef name,
+                             llvm::StringRef role, mlir::Attribute parameter = {});
+  /// Appends a result; `updates` is the name of the argument that it replaces.
+  void addResult(mlir::Value value, llvm::StringRef name, llvm::StringRef role,
+                 mlir::Attribute parameter = {}, llvm::StringRef updates = {});
+  void setArgumentAttribute(unsigned index, llvm::StringRef name, mlir::Attribute value) {
+    program.setArgAttr(index, name, value);
+  }
+
+private:
+  FunctionOp program;
+};
+
+/// The role of an argument: "input", "parameter", ...
+llvm::StringRef getRole(FunctionOp program, unsigned argument);
+
+} // namespace quern::model
+
+#endif // QUERN_LIB_MODEL_DERIVEPROGRAMS_H

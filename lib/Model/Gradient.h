@@ -1,0 +1,56 @@
+//===- Gradient.h - Reverse mode on programs
+//----------------------------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+#ifndef QUERN_LIB_MODEL_GRADIENT_H
+#define QUERN_LIB_MODEL_GRADIENT_H
+
+#include "dialects/Quern/DifferentiableOpInterface.h"
+#include "dialects/Quern/Quern.h"
+
+namespace quern::model {
+
+/// What the backward pass of one scan keeps and what it computes again; for reports.
+struct ScanReport {
+  mlir::Location loc;
+  int64_t count;
+  llvm::SmallVector<mlir::Type> saved;
+  /// Types of what is recomputed, and the operations that this costs for each element.
+  llvm::SmallVector<std::pair<mlir::Type, double>> recomputed;
+};
+
+/// Builds the backward pass of a closed program, by reverse mode (Speelpenning 1980; Griewank and
+/// Walther 2008, chapter 3).
+class Differentiator {
+public:
+  explicit Differentiator(FunctionOp program) : program(program) {}
+
+  /// Appends the ops before the program's return. `gradients` receives d loss / d value for each of
+  /// `wanted`, zeros where the loss does not depend on it. Reports at the op that has no rule.
+  llvm::LogicalResult run(mlir::Value loss, mlir::ValueRange wanted,
+                          llvm::SmallVectorImpl<mlir::Value> &gradients);
+
+  llvm::ArrayRef<ScanReport> getReports() const { return reports; }
+
+private:
+  /// Marks the values that depend on active ones.
+  void findActive(mlir::Block &block);
+  /// Runs the rules of `ops`, last one first.
+  llvm::LogicalResult reverse(llvm::ArrayRef<mlir::Operation *> ops, mlir::OpBuilder &b,
+                              Adjoints &adjoints);
+  llvm::LogicalResult reverseScan(ScanOp scan, mlir::OpBuilder &b, Adjoints &outer);
+
+  FunctionOp program;
+  llvm::DenseSet<mlir::Value> active;
+  llvm::SmallVector<ScanReport> reports;
+};
+
+/// Erases ops whose results nobody uses.
+void eraseDeadOps(mlir::Region &region);
+
+} // namespace quern::model
+
+#endif // QUERN_LIB_MODEL_GRADIENT_H
