@@ -26,9 +26,9 @@ namespace quern::pipeline {
 
 static void buildFuse(OpPassManager &manager, const Options &) { model::addFusePasses(manager); }
 static void buildDerive(OpPassManager &manager, const Options &options) {
-  model::ExpandOptions expand;
-  expand.programs.assign(options.programs.begin(), options.programs.end());
-  manager.addPass(model::createExpand(expand));
+  model::DeriveOptions derive;
+  derive.programs.assign(options.programs.begin(), options.programs.end());
+  manager.addPass(model::createDerive(derive));
 }
 
 static void buildKernels(OpPassManager &manager, const Options &) {
