@@ -29,6 +29,11 @@ static void buildDerive(OpPassManager &manager, const Options &options) {
   model::DeriveOptions derive;
   derive.programs.assign(options.programs.begin(), options.programs.end());
   manager.addPass(model::createDerive(derive));
+  if (!options.shape.empty()) {
+    model::SetShapesOptions shapes;
+    shapes.dims.assign(options.shape.begin(), options.shape.end());
+    manager.addPass(model::createSetShapes(shapes));
+  }
 }
 
 static void buildKernels(OpPassManager &manager, const Options &) {
