@@ -8,6 +8,8 @@
 
 #include "dialects/Quern/Inference.h"
 
+#include "mlir/IR/PatternMatch.h"
+
 using namespace mlir;
 using namespace quern;
 
@@ -72,6 +74,39 @@ OpFoldResult TransposeOp::fold(FoldAdaptor) {
     if (inner.getPermutation()[dim] != static_cast<int64_t>(i))
       return {};
   return inner.getX();
+}
+
+namespace {
+/// transpose(transpose(x, p), q) is one transpose of x.
+struct ComposeTransposes : OpRewritePattern<TransposeOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(TransposeOp op, PatternRewriter &rewriter) const override {
+    auto inner = op.getX().getDefiningOp<TransposeOp>();
+    if (!inner)
+      return failure();
+    SmallVector<int64_t> permutation;
+    for (int64_t dim : op.getPermutation())
+      permutation.push_back(inner.getPermutation()[dim]);
+    rewriter.replaceOpWithNewOp<TransposeOp>(op, inner.getX(), permutation);
+    return success();
+  }
+};
+} // namespace
+
+void TransposeOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
+  patterns.add<ComposeTransposes>(context);
+}
+
+/// split_heads(merge_heads(x)) = x when the heads are the same.
+OpFoldResult SplitHeadsOp::fold(FoldAdaptor) {
+  auto merge = getX().getDefiningOp<MergeHeadsOp>();
+  return merge && merge.getX().getType() == getType() ? OpFoldResult(merge.getX()) : nullptr;
+}
+
+/// merge_heads(split_heads(x)) = x.
+OpFoldResult MergeHeadsOp::fold(FoldAdaptor) {
+  auto split = getX().getDefiningOp<SplitHeadsOp>();
+  return split && split.getX().getType() == getType() ? OpFoldResult(split.getX()) : nullptr;
 }
 
 INFER(SplitOp) {

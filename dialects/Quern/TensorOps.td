@@ -19,6 +19,7 @@ def Quern_SplitHeadsOp : Quern_Op<"split_heads"> {
   let arguments = (ins Quern_Tensor:$x, I64Attr:$heads);
   let results = (outs Quern_Tensor:$result);
   let assemblyFormat = "$x `heads` $heads attr-dict `:` type(operands)";
+  let hasFolder = 1;
 }
 
 def Quern_MergeHeadsOp : Quern_Op<"merge_heads"> {
@@ -31,6 +32,7 @@ def Quern_MergeHeadsOp : Quern_Op<"merge_heads"> {
   let arguments = (ins Quern_Tensor:$x);
   let results = (outs Quern_Tensor:$result);
   let assemblyFormat = "$x attr-dict `:` type(operands)";
+  let hasFolder = 1;
 }
 
 def Quern_TransposeOp : Quern_Op<"transpose"> {
@@ -44,6 +46,7 @@ def Quern_TransposeOp : Quern_Op<"transpose"> {
   let results = (outs Quern_Tensor:$result);
   let assemblyFormat = "$x $permutation attr-dict `:` type(operands)";
   let hasFolder = 1;
+  let hasCanonicalizer = 1;
 }
 
 def Quern_SplitOp : Quern_Op<"split"> {

@@ -7,7 +7,6 @@
 //===---------------------------------------------------------------------------------------------===//
 
 #include "DeriveExpand.h"
-#include "DerivePrograms.h"
 #include "DeriveTypes.h"
 #include "quern/Model/Passes.h"
 
@@ -230,7 +229,6 @@ FunctionOp Expander::run() {
     list.set("quern.role", b.getStringAttr("output"));
     program.setResultAttrs(i, list.getDictionary(b.getContext()));
   }
-  nameDimensions(program);
   return program;
 }
 
@@ -274,8 +272,7 @@ public:
         if (!source) {
           if (names.empty())
             continue;
-          mlir::emitError(model.getLoc(), "model @")
-              << model.getSymName() << " has no function @" << name;
+          model.emitError("model @") << model.getSymName() << " has no function @" << name;
           return signalPassFailure();
         }
         if (source.getProgram())

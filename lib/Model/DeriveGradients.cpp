@@ -64,9 +64,8 @@ FunctionOp model::deriveGradients(ModelOp model, StringRef name,
   if (source.getNumResults() == 0 ||
       cast<RankedTensorType>(source.getResultTypes()[0]).getRank() != 0 ||
       !isa<FloatType>(cast<RankedTensorType>(source.getResultTypes()[0]).getElementType())) {
-    mlir::emitError(source.getLoc(),
-                    "the first result of @loss must be a scalar such as tensor<f32> to be "
-                    "differentiated");
+    source.emitError("the first result of @loss must be a scalar such as tensor<f32> to be "
+                     "differentiated");
     return {};
   }
   FunctionOp program = expand(model, source, name);
@@ -204,8 +203,7 @@ FunctionOp model::deriveTrainStep(ModelOp model, SmallVectorImpl<ScanReport> &re
                                           state.name, "second_moment", state.symbol);
 
   if (states.empty()) {
-    mlir::emitError(program.getLoc(),
-                    "@loss reads no parameter, so that there is nothing to train");
+    program.emitError("@loss reads no parameter, so that there is nothing to train");
     program.erase();
     return {};
   }

@@ -34,6 +34,8 @@ Value getLogisticDenominator(Value value) {
   auto exp = e ? e.getDefiningOp<math::ExpOp>() : math::ExpOp();
   if (!exp)
     return {};
+  if (auto neg = exp.getOperand().getDefiningOp<arith::NegFOp>())
+    return neg.getOperand();
   if (auto sub = exp.getOperand().getDefiningOp<arith::SubFOp>())
     return isSplatOf(sub.getLhs(), 0) ? sub.getRhs() : Value();
   Product negated = getProduct(exp.getOperand());
@@ -171,14 +173,6 @@ struct SwigluOfProduct : OpRewritePattern<arith::MulFOp> {
     return failure();
   }
 };
-
-/// Applies patterns and counts the operations of kind `Op` that come of them.
-template <typename... Ops>
-int64_t countOps(Operation *root) {
-  int64_t count = 0;
-  root->walk([&](Operation *op) { count += isa<Ops...>(op); });
-  return count;
-}
 
 struct FuseActivations : quern::model::impl::FuseActivationsBase<FuseActivations> {
   void runOnOperation() override {

@@ -14,10 +14,14 @@ using namespace mlir;
 
 void quern::model::addFusePasses(OpPassManager &manager) {
   manager.addPass(createInlineCalls());
+  manager.addPass(createFuseLinalg());
+  manager.addPass(createFuseSoftmax());
+  manager.addPass(createFuseAttention());
   manager.addPass(createFuseLinearCrossEntropy());
   manager.addPass(createFuseActivations());
   manager.addPass(createFuseSwiglu());
   manager.addPass(createFuseProjections());
+  manager.addPass(createFuseNorms());
   manager.addPass(createFuseResidualNorm());
 }
 

@@ -164,15 +164,14 @@ bool quern::model::isAbout(double value, double expected) {
 
 //===- Uses and products -------------------------------------------------------------------===//
 
+bool quern::model::readsShapeOnly(OpOperand &use) {
+  Operation *op = use.getOwner();
+  return isa<tensor::DimOp, FullOp, CausalMaskOp>(op) ||
+         (isa<BroadcastOp>(op) && use.getOperandNumber() == 1);
+}
+
 bool quern::model::hasOneReader(Value value) {
-  int64_t readers = 0;
-  for (OpOperand &use : value.getUses()) {
-    Operation *op = use.getOwner();
-    bool shapeOnly = isa<tensor::DimOp, FullOp, CausalMaskOp>(op) ||
-                     (isa<BroadcastOp>(op) && use.getOperandNumber() == 1);
-    readers += !shapeOnly;
-  }
-  return readers == 1;
+  return llvm::count_if(value.getUses(), [](OpOperand &use) { return !readsShapeOnly(use); }) == 1;
 }
 
 Product quern::model::getProduct(Value value) {
@@ -204,6 +203,79 @@ Value quern::model::getSummandBeside(Value value, double constant) {
   if (isSplatOf(add.getLhs(), constant))
     return add.getRhs();
   return isSplatOf(add.getRhs(), constant) ? add.getLhs() : Value();
+}
+
+//===- Rows --------------------------------------------------------------------------------===//
+
+Value quern::model::getRow(Value value) {
+  auto expand = value.getDefiningOp<tensor::ExpandShapeOp>();
+  if (!expand)
+    return value;
+  ArrayRef<int64_t> from = expand.getSrcType().getShape(), to = expand.getResultType().getShape();
+  bool adds = !to.empty() && to.back() == 1 && from == to.drop_back();
+  return adds ? expand.getSrc() : value;
+}
+
+Value quern::model::getBroadcastRow(Value value) {
+  // Only a broadcast makes the last dimension longer than one; reshapes add or drop it.
+  bool broadcast = false;
+  while (Operation *op = value.getDefiningOp()) {
+    auto type = dyn_cast<RankedTensorType>(value.getType());
+    if (!type || type.getRank() == 0)
+      break;
+    int64_t last = type.getRank() - 1;
+    if (auto b = dyn_cast<BroadcastOp>(op)) {
+      ArrayRef<int64_t> from = cast<RankedTensorType>(b.getX().getType()).getShape();
+      if (from.size() != type.getShape().size() || from.back() != 1 ||
+          from.drop_back() != type.getShape().drop_back())
+        break;
+      broadcast = true;
+      value = b.getX();
+    } else if (auto b = dyn_cast<linalg::BroadcastOp>(op)) {
+      if (b.getDimensions() != ArrayRef<int64_t>{last})
+        break;
+      broadcast = true;
+      value = b.getInput();
+    } else if (Value row = getRow(value); row != value) {
+      value = row;
+    } else {
+      break;
+    }
+  }
+  return broadcast ? value : Value();
+}
+
+std::optional<RowReduction> quern::model::getRowReduction(Value row) {
+  if (auto sum = row.getDefiningOp<SumOp>()) {
+    int64_t last = cast<RankedTensorType>(sum.getX().getType()).getRank() - 1;
+    if (sum.getDimensions() != ArrayRef<int64_t>{last})
+      return std::nullopt;
+    return RowReduction{RowReduction::Sum, sum.getX()};
+  }
+  auto op = row.getDefiningOp<linalg::LinalgOp>();
+  if (!op || !op.hasPureTensorSemantics() || op.getNumDpsInputs() != 1 ||
+      op.getNumDpsInits() != 1 || op->getNumResults() != 1)
+    return std::nullopt;
+  AffineMap in = op.getMatchingIndexingMap(op.getDpsInputOperand(0));
+  AffineMap out = op.getMatchingIndexingMap(op.getDpsInitOperand(0));
+  if (!in.isIdentity() || in.getNumResults() < 1 || out != in.dropResult(in.getNumResults() - 1))
+    return std::nullopt;
+  Block *body = op.getBlock();
+  if (!llvm::hasNItems(*body, 2) || body->front().getNumOperands() != 2 ||
+      body->back().getOperand(0).getDefiningOp() != &body->front())
+    return std::nullopt;
+  // Both arguments, in either order.
+  Value a = body->front().getOperand(0), b = body->front().getOperand(1);
+  Value x = body->getArgument(0), all = body->getArgument(1);
+  if (!((a == x && b == all) || (a == all && b == x)))
+    return std::nullopt;
+  std::optional<double> init = getSplat(op.getDpsInits()[0]);
+  if (isa<arith::AddFOp>(body->front()) && init && *init == 0)
+    return RowReduction{RowReduction::Sum, op.getDpsInputs()[0]};
+  // The lowest float is as good a start as minus infinity.
+  if (isa<arith::MaximumFOp, arith::MaxNumFOp>(body->front()) && init && *init <= -1e30)
+    return RowReduction{RowReduction::Max, op.getDpsInputs()[0]};
+  return std::nullopt;
 }
 
 void quern::model::replaceWithCast(PatternRewriter &rewriter, Operation *op, Value value) {

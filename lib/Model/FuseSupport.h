@@ -36,8 +36,10 @@ inline bool isSplatOf(mlir::Value value, double expected) {
   return splat && isAbout(*splat, expected);
 }
 
-/// Whether one operation alone reads elements of `value`, and reads them once; operations that read
-/// nothing but its shape (`like` operands, `tensor.dim`) do not count.
+/// Whether a use reads nothing but the shape of its value: `like` operands, `tensor.dim`.
+bool readsShapeOnly(mlir::OpOperand &use);
+
+/// Whether one operation alone reads elements of `value`, and reads them once.
 bool hasOneReader(mlir::Value value);
 
 /// A product, with its constant factors multiplied: factor * values[0] * values[1] * ...
@@ -51,6 +53,30 @@ Product getProduct(mlir::Value value);
 
 /// If `value` is `x + constant`: the other summand x. Both orders count.
 mlir::Value getSummandBeside(mlir::Value value, double constant);
+
+/// If `value` [..., N] repeats one number along its last dimension: the tensor [...] or [..., 1]
+/// that it was broadcast from, without broadcasts and reshapes; null otherwise.
+mlir::Value getBroadcastRow(mlir::Value value);
+
+/// The tensor [...] that a row [..., 1] was reshaped from, or the row itself.
+mlir::Value getRow(mlir::Value value);
+
+/// A sum or maximum over the last dimension of x.
+struct RowReduction {
+  enum Kind { Sum, Max } kind;
+  mlir::Value x;
+};
+
+/// The reduction that `row` is the result of: `quern.sum`, `linalg.reduce` or a `linalg.generic`.
+std::optional<RowReduction> getRowReduction(mlir::Value row);
+
+/// How many operations of these kinds there are in `root`.
+template <typename... Ops>
+int64_t countOps(mlir::Operation *root) {
+  int64_t count = 0;
+  root->walk([&](mlir::Operation *op) { count += mlir::isa<Ops...>(op); });
+  return count;
+}
 
 /// Replaces `op` by a value of its type; casts where the types know different sizes.
 void replaceWithCast(mlir::PatternRewriter &rewriter, mlir::Operation *op, mlir::Value value);

@@ -26,14 +26,9 @@ namespace quern::pipeline {
 
 static void buildFuse(OpPassManager &manager, const Options &) { model::addFusePasses(manager); }
 static void buildDerive(OpPassManager &manager, const Options &options) {
-  model::DeriveOptions derive;
-  derive.programs.assign(options.programs.begin(), options.programs.end());
-  manager.addPass(model::createDerive(derive));
-  if (!options.shape.empty()) {
-    model::SetShapesOptions shapes;
-    shapes.dims.assign(options.shape.begin(), options.shape.end());
-    manager.addPass(model::createSetShapes(shapes));
-  }
+  model::ExpandOptions expand;
+  expand.programs.assign(options.programs.begin(), options.programs.end());
+  manager.addPass(model::createExpand(expand));
 }
 
 static void buildKernels(OpPassManager &manager, const Options &) {

@@ -1,28 +1,33 @@
 // RUN: quern-opt %s -quern-fuse-linear-cross-entropy | FileCheck %s
 // RUN: quern-opt %s -quern-inline-calls -quern-fuse-linear-cross-entropy | FileCheck %s --check-prefix=CALL
 
-// CHECK-LABEL: func.func @plain
-// CHECK-SAME: (%[[X:.*]]: tensor<?x?x4xf32>, %[[W:.*]]: tensor<4x9xf32>, %[[B:.*]]: tensor<9xf32>, %[[T:.*]]: tensor<?x?xi32>)
-// CHECK-NEXT: %[[L:.*]] = quern.linear_cross_entropy %[[X]], %[[W]], %[[T]] bias %[[B]] ignore_index -100
-// CHECK-NEXT: return %[[L]]
-func.func @plain(%x: tensor<?x?x4xf32>, %w: tensor<4x9xf32>, %b: tensor<9xf32>, %targets: tensor<?x?xi32>) -> tensor<f32> {
-  %logits = quern.linear %x, %w bias %b : tensor<?x?x4xf32>, tensor<4x9xf32>, tensor<9xf32>
-  %loss = quern.cross_entropy %logits, %targets ignore_index -100 : tensor<?x?x9xf32>, tensor<?x?xi32>
-  return %loss : tensor<f32>
+// CHECK-LABEL: quern.model @plain
+// CHECK-NEXT: quern.function @forward
+// CHECK-NEXT: %[[L:.*]] = quern.linear_cross_entropy %x, %w, %targets bias %b ignore_index -100
+// CHECK-NEXT: quern.return %[[L]]
+quern.model @plain kind("test") {
+  quern.function @forward(%x: tensor<?x?x4xf32>, %w: tensor<4x9xf32>, %b: tensor<9xf32>, %targets: tensor<?x?xi32>)
+      -> (tensor<f32>) {
+    %logits = quern.linear %x, %w bias %b : tensor<?x?x4xf32>, tensor<4x9xf32>, tensor<9xf32>
+    %loss = quern.cross_entropy %logits, %targets ignore_index -100 : tensor<?x?x9xf32>, tensor<?x?xi32>
+    quern.return %loss : tensor<f32>
+  }
 }
 
 // Logits that become rows first: x does in their place.
 
-// CHECK-LABEL: func.func @rows
-// CHECK-SAME: (%[[X:.*]]: tensor<2x3x4xf32>, %[[W:.*]]: tensor<9x4xf32>, %[[T:.*]]: tensor<6xi32>)
-// CHECK-NEXT: %[[R:.*]] = tensor.collapse_shape %[[X]] {{\[\[}}0, 1], [2]] : tensor<2x3x4xf32> into tensor<6x4xf32>
-// CHECK-NEXT: %[[L:.*]] = quern.linear_cross_entropy %[[R]], %[[W]], %[[T]] transposed
-// CHECK-NEXT: return %[[L]]
-func.func @rows(%x: tensor<2x3x4xf32>, %w: tensor<9x4xf32>, %targets: tensor<6xi32>) -> tensor<f32> {
-  %logits = quern.linear %x, %w transposed : tensor<2x3x4xf32>, tensor<9x4xf32>
-  %rows = tensor.collapse_shape %logits [[0, 1], [2]] : tensor<2x3x9xf32> into tensor<6x9xf32>
-  %loss = quern.cross_entropy %rows, %targets : tensor<6x9xf32>, tensor<6xi32>
-  return %loss : tensor<f32>
+// CHECK-LABEL: quern.model @rows
+// CHECK-NEXT: quern.function @forward
+// CHECK-NEXT: %[[R:.*]] = tensor.collapse_shape %x {{\[\[}}0, 1], [2]] : tensor<2x3x4xf32> into tensor<6x4xf32>
+// CHECK-NEXT: %[[L:.*]] = quern.linear_cross_entropy %[[R]], %w, %targets transposed
+// CHECK-NEXT: quern.return %[[L]]
+quern.model @rows kind("test") {
+  quern.function @forward(%x: tensor<2x3x4xf32>, %w: tensor<9x4xf32>, %targets: tensor<6xi32>) -> (tensor<f32>) {
+    %logits = quern.linear %x, %w transposed : tensor<2x3x4xf32>, tensor<9x4xf32>
+    %rows = tensor.collapse_shape %logits [[0, 1], [2]] : tensor<2x3x9xf32> into tensor<6x9xf32>
+    %loss = quern.cross_entropy %rows, %targets : tensor<6x9xf32>, tensor<6xi32>
+    quern.return %loss : tensor<f32>
+  }
 }
 
 // Forward keeps its logits; the loss has them no more.
@@ -56,37 +61,44 @@ quern.model @lm kind("causal_lm") {
 
 // Someone else wants the logits.
 
-// CHECK-LABEL: func.func @logits_read
+// CHECK-LABEL: quern.model @logits_read
 // CHECK: quern.linear
 // CHECK: quern.cross_entropy
-func.func @logits_read(%x: tensor<?x?x4xf32>, %w: tensor<4x9xf32>, %targets: tensor<?x?xi32>) -> (tensor<f32>, tensor<?x?x9xf32>) {
-  %logits = quern.linear %x, %w : tensor<?x?x4xf32>, tensor<4x9xf32>
-  %loss = quern.cross_entropy %logits, %targets : tensor<?x?x9xf32>, tensor<?x?xi32>
-  return %loss, %logits : tensor<f32>, tensor<?x?x9xf32>
+quern.model @logits_read kind("test") {
+  quern.function @forward(%x: tensor<?x?x4xf32>, %w: tensor<4x9xf32>, %targets: tensor<?x?xi32>)
+      -> (tensor<f32>, tensor<?x?x9xf32>) {
+    %logits = quern.linear %x, %w : tensor<?x?x4xf32>, tensor<4x9xf32>
+    %loss = quern.cross_entropy %logits, %targets : tensor<?x?x9xf32>, tensor<?x?xi32>
+    quern.return %loss, %logits : tensor<f32>, tensor<?x?x9xf32>
+  }
 }
 
 // Something stands between the two (a temperature).
 
-// CHECK-LABEL: func.func @scaled
+// CHECK-LABEL: quern.model @scaled
 // CHECK: quern.linear
 // CHECK: quern.cross_entropy
-func.func @scaled(%x: tensor<?x?x4xf32>, %w: tensor<4x9xf32>, %targets: tensor<?x?xi32>) -> tensor<f32> {
-  %logits = quern.linear %x, %w : tensor<?x?x4xf32>, tensor<4x9xf32>
-  %half = quern.full 0.5 like %logits : tensor<?x?x9xf32>
-  %scaled = arith.mulf %logits, %half : tensor<?x?x9xf32>
-  %loss = quern.cross_entropy %scaled, %targets : tensor<?x?x9xf32>, tensor<?x?xi32>
-  return %loss : tensor<f32>
+quern.model @scaled kind("test") {
+  quern.function @forward(%x: tensor<?x?x4xf32>, %w: tensor<4x9xf32>, %targets: tensor<?x?xi32>) -> (tensor<f32>) {
+    %logits = quern.linear %x, %w : tensor<?x?x4xf32>, tensor<4x9xf32>
+    %half = quern.full 0.5 like %logits : tensor<?x?x9xf32>
+    %scaled = arith.mulf %logits, %half : tensor<?x?x9xf32>
+    %loss = quern.cross_entropy %scaled, %targets : tensor<?x?x9xf32>, tensor<?x?xi32>
+    quern.return %loss : tensor<f32>
+  }
 }
 
 // The classes are mixed with the rows.
 
-// CHECK-LABEL: func.func @classes_split
+// CHECK-LABEL: quern.model @classes_split
 // CHECK: quern.linear
 // CHECK: quern.cross_entropy
-func.func @classes_split(%x: tensor<2x4xf32>, %w: tensor<4x9xf32>, %targets: tensor<6xi32>) -> tensor<f32> {
-  %logits = quern.linear %x, %w : tensor<2x4xf32>, tensor<4x9xf32>
-  %parts = quern.split_heads %logits heads 3 : tensor<2x9xf32>
-  %rows = tensor.collapse_shape %parts [[0, 1], [2]] : tensor<2x3x3xf32> into tensor<6x3xf32>
-  %loss = quern.cross_entropy %rows, %targets : tensor<6x3xf32>, tensor<6xi32>
-  return %loss : tensor<f32>
+quern.model @classes_split kind("test") {
+  quern.function @forward(%x: tensor<2x4xf32>, %w: tensor<4x9xf32>, %targets: tensor<6xi32>) -> (tensor<f32>) {
+    %logits = quern.linear %x, %w : tensor<2x4xf32>, tensor<4x9xf32>
+    %parts = quern.split_heads %logits heads 3 : tensor<2x9xf32>
+    %rows = tensor.collapse_shape %parts [[0, 1], [2]] : tensor<2x3x3xf32> into tensor<6x3xf32>
+    %loss = quern.cross_entropy %rows, %targets : tensor<6x3xf32>, tensor<6xi32>
+    quern.return %loss : tensor<f32>
+  }
 }

@@ -28,69 +28,83 @@ quern.model @qkv kind("causal_lm") {
   }
 }
 
-// CHECK-LABEL: func.func @biases
-// CHECK-SAME: (%[[X:.*]]: tensor<?x8xf32>, %[[W0:.*]]: tensor<8x4xf32>, %[[B0:.*]]: tensor<4xf32>, %[[W1:.*]]: tensor<8x6xf32>, %[[B1:.*]]: tensor<6xf32>)
-// CHECK: %[[Y:.*]]:2 = quern.fused_linear %[[X]] weights(%[[W0]], %[[W1]]) biases(%[[B0]], %[[B1]]) :
-// CHECK: return %[[Y]]#0, %[[Y]]#1
-func.func @biases(%x: tensor<?x8xf32>, %w0: tensor<8x4xf32>, %b0: tensor<4xf32>, %w1: tensor<8x6xf32>,
-                  %b1: tensor<6xf32>) -> (tensor<?x4xf32>, tensor<?x6xf32>) {
-  %0 = quern.linear %x, %w0 bias %b0 : tensor<?x8xf32>, tensor<8x4xf32>, tensor<4xf32>
-  %1 = quern.linear %x, %w1 bias %b1 : tensor<?x8xf32>, tensor<8x6xf32>, tensor<6xf32>
-  return %0, %1 : tensor<?x4xf32>, tensor<?x6xf32>
+// CHECK-LABEL: quern.model @biases
+// CHECK-NEXT: quern.function @forward
+// CHECK: %[[Y:.*]]:2 = quern.fused_linear %x weights(%w0, %w1) biases(%b0, %b1) :
+// CHECK: quern.return %[[Y]]#0, %[[Y]]#1
+quern.model @biases kind("test") {
+  quern.function @forward(%x: tensor<?x8xf32>, %w0: tensor<8x4xf32>, %b0: tensor<4xf32>, %w1: tensor<8x6xf32>, %b1: tensor<6xf32>)
+      -> (tensor<?x4xf32>, tensor<?x6xf32>) {
+    %0 = quern.linear %x, %w0 bias %b0 : tensor<?x8xf32>, tensor<8x4xf32>, tensor<4xf32>
+    %1 = quern.linear %x, %w1 bias %b1 : tensor<?x8xf32>, tensor<8x6xf32>, tensor<6xf32>
+    quern.return %0, %1 : tensor<?x4xf32>, tensor<?x6xf32>
+  }
 }
 
 // Four maps of one tensor, two with and two without a bias, make two fused ones.
 
-// CHECK-LABEL: func.func @two_groups
+// CHECK-LABEL: quern.model @two_groups
 // CHECK-DAG: quern.fused_linear {{.*}} weights(%{{.*}}, %{{.*}}) biases(%{{.*}}, %{{.*}}) :
 // CHECK-DAG: quern.fused_linear {{.*}} weights(%{{.*}}, %{{.*}}) :
 // CHECK-NOT: quern.linear
-// CHECK: return
-func.func @two_groups(%x: tensor<?x8xf32>, %w: tensor<8x4xf32>, %b: tensor<4xf32>)
-    -> (tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4xf32>) {
-  %0 = quern.linear %x, %w bias %b : tensor<?x8xf32>, tensor<8x4xf32>, tensor<4xf32>
-  %1 = quern.linear %x, %w : tensor<?x8xf32>, tensor<8x4xf32>
-  %2 = quern.linear %x, %w bias %b : tensor<?x8xf32>, tensor<8x4xf32>, tensor<4xf32>
-  %3 = quern.linear %x, %w : tensor<?x8xf32>, tensor<8x4xf32>
-  return %0, %1, %2, %3 : tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4xf32>
+// CHECK: quern.return
+quern.model @two_groups kind("test") {
+  quern.function @forward(%x: tensor<?x8xf32>, %w: tensor<8x4xf32>, %b: tensor<4xf32>)
+      -> (tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4xf32>) {
+    %0 = quern.linear %x, %w bias %b : tensor<?x8xf32>, tensor<8x4xf32>, tensor<4xf32>
+    %1 = quern.linear %x, %w : tensor<?x8xf32>, tensor<8x4xf32>
+    %2 = quern.linear %x, %w bias %b : tensor<?x8xf32>, tensor<8x4xf32>, tensor<4xf32>
+    %3 = quern.linear %x, %w : tensor<?x8xf32>, tensor<8x4xf32>
+    quern.return %0, %1, %2, %3 : tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4xf32>, tensor<?x4xf32>
+  }
 }
 
 //===- Near misses ------------------------------------------------------------------------------===//
 
-// CHECK-LABEL: func.func @different_inputs
+// CHECK-LABEL: quern.model @different_inputs
 // CHECK-NOT: fused_linear
-// CHECK: return
-func.func @different_inputs(%x: tensor<?x8xf32>, %z: tensor<?x8xf32>, %w: tensor<8x4xf32>) -> (tensor<?x4xf32>, tensor<?x4xf32>) {
-  %0 = quern.linear %x, %w : tensor<?x8xf32>, tensor<8x4xf32>
-  %1 = quern.linear %z, %w : tensor<?x8xf32>, tensor<8x4xf32>
-  return %0, %1 : tensor<?x4xf32>, tensor<?x4xf32>
+// CHECK: quern.return
+quern.model @different_inputs kind("test") {
+  quern.function @forward(%x: tensor<?x8xf32>, %z: tensor<?x8xf32>, %w: tensor<8x4xf32>)
+      -> (tensor<?x4xf32>, tensor<?x4xf32>) {
+    %0 = quern.linear %x, %w : tensor<?x8xf32>, tensor<8x4xf32>
+    %1 = quern.linear %z, %w : tensor<?x8xf32>, tensor<8x4xf32>
+    quern.return %0, %1 : tensor<?x4xf32>, tensor<?x4xf32>
+  }
 }
 
-// CHECK-LABEL: func.func @different_storage
+// CHECK-LABEL: quern.model @different_storage
 // CHECK-NOT: fused_linear
-// CHECK: return
-func.func @different_storage(%x: tensor<?x8xf32>, %w: tensor<8x8xf32>) -> (tensor<?x8xf32>, tensor<?x8xf32>) {
-  %0 = quern.linear %x, %w : tensor<?x8xf32>, tensor<8x8xf32>
-  %1 = quern.linear %x, %w transposed : tensor<?x8xf32>, tensor<8x8xf32>
-  return %0, %1 : tensor<?x8xf32>, tensor<?x8xf32>
+// CHECK: quern.return
+quern.model @different_storage kind("test") {
+  quern.function @forward(%x: tensor<?x8xf32>, %w: tensor<8x8xf32>) -> (tensor<?x8xf32>, tensor<?x8xf32>) {
+    %0 = quern.linear %x, %w : tensor<?x8xf32>, tensor<8x8xf32>
+    %1 = quern.linear %x, %w transposed : tensor<?x8xf32>, tensor<8x8xf32>
+    quern.return %0, %1 : tensor<?x8xf32>, tensor<?x8xf32>
+  }
 }
 
-// CHECK-LABEL: func.func @one_bias
+// CHECK-LABEL: quern.model @one_bias
 // CHECK-NOT: fused_linear
-// CHECK: return
-func.func @one_bias(%x: tensor<?x8xf32>, %w: tensor<8x4xf32>, %b: tensor<4xf32>) -> (tensor<?x4xf32>, tensor<?x4xf32>) {
-  %0 = quern.linear %x, %w : tensor<?x8xf32>, tensor<8x4xf32>
-  %1 = quern.linear %x, %w bias %b : tensor<?x8xf32>, tensor<8x4xf32>, tensor<4xf32>
-  return %0, %1 : tensor<?x4xf32>, tensor<?x4xf32>
+// CHECK: quern.return
+quern.model @one_bias kind("test") {
+  quern.function @forward(%x: tensor<?x8xf32>, %w: tensor<8x4xf32>, %b: tensor<4xf32>)
+      -> (tensor<?x4xf32>, tensor<?x4xf32>) {
+    %0 = quern.linear %x, %w : tensor<?x8xf32>, tensor<8x4xf32>
+    %1 = quern.linear %x, %w bias %b : tensor<?x8xf32>, tensor<8x4xf32>, tensor<4xf32>
+    quern.return %0, %1 : tensor<?x4xf32>, tensor<?x4xf32>
+  }
 }
 
 // The second weight is computed from the first result.
 
-// CHECK-LABEL: func.func @dependent
+// CHECK-LABEL: quern.model @dependent
 // CHECK-NOT: fused_linear
-// CHECK: return
-func.func @dependent(%x: tensor<4x4xf32>, %w: tensor<4x4xf32>) -> tensor<4x4xf32> {
-  %0 = quern.linear %x, %w : tensor<4x4xf32>, tensor<4x4xf32>
-  %1 = quern.linear %x, %0 : tensor<4x4xf32>, tensor<4x4xf32>
-  return %1 : tensor<4x4xf32>
+// CHECK: quern.return
+quern.model @dependent kind("test") {
+  quern.function @forward(%x: tensor<4x4xf32>, %w: tensor<4x4xf32>) -> (tensor<4x4xf32>) {
+    %0 = quern.linear %x, %w : tensor<4x4xf32>, tensor<4x4xf32>
+    %1 = quern.linear %x, %0 : tensor<4x4xf32>, tensor<4x4xf32>
+    quern.return %1 : tensor<4x4xf32>
+  }
 }

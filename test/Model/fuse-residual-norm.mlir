@@ -2,16 +2,19 @@
 
 // The sum goes on as the second result.
 
-// CHECK-LABEL: func.func @layer
-// CHECK-SAME: (%[[X:.*]]: tensor<?x?x8xf32>, %[[P:.*]]: tensor<?x?x8xf32>, %[[W:.*]]: tensor<8xf32>, %[[B:.*]]: tensor<8xf32>)
-// CHECK-NEXT: %[[Y:.*]], %[[SUM:.*]] = quern.residual_norm layer %[[X]], %[[P]] weight %[[W]] bias %[[B]] epsilon 1.000000e-05
+// CHECK-LABEL: quern.model @layer
+// CHECK-NEXT: quern.function @forward
+// CHECK-NEXT: %[[Y:.*]], %[[SUM:.*]] = quern.residual_norm layer %x, %p weight %w bias %b epsilon 1.000000e-05
 // CHECK-NEXT: %[[Z:.*]] = arith.addf %[[SUM]], %[[Y]]
-// CHECK-NEXT: return %[[Z]]
-func.func @layer(%x: tensor<?x?x8xf32>, %p: tensor<?x?x8xf32>, %w: tensor<8xf32>, %b: tensor<8xf32>) -> tensor<?x?x8xf32> {
-  %sum = arith.addf %x, %p : tensor<?x?x8xf32>
-  %y = quern.layer_norm %sum weight %w bias %b epsilon 1.0e-5 : tensor<?x?x8xf32>, tensor<8xf32>, tensor<8xf32>
-  %z = arith.addf %sum, %y : tensor<?x?x8xf32>
-  return %z : tensor<?x?x8xf32>
+// CHECK-NEXT: quern.return %[[Z]]
+quern.model @layer kind("test") {
+  quern.function @forward(%x: tensor<?x?x8xf32>, %p: tensor<?x?x8xf32>, %w: tensor<8xf32>, %b: tensor<8xf32>)
+      -> (tensor<?x?x8xf32>) {
+    %sum = arith.addf %x, %p : tensor<?x?x8xf32>
+    %y = quern.layer_norm %sum weight %w bias %b epsilon 1.0e-5 : tensor<?x?x8xf32>, tensor<8xf32>, tensor<8xf32>
+    %z = arith.addf %sum, %y : tensor<?x?x8xf32>
+    quern.return %z : tensor<?x?x8xf32>
+  }
 }
 
 // The weight's read moves up to the addition, whose sum is used before the norm.
@@ -34,47 +37,55 @@ quern.model @rms kind("causal_lm") {
   }
 }
 
-// CHECK-LABEL: func.func @no_weight
+// CHECK-LABEL: quern.model @no_weight
 // CHECK: quern.residual_norm rms %{{.*}}, %{{.*}} epsilon
 // CHECK-NOT: arith.addf
-func.func @no_weight(%x: tensor<?x8xf32>, %p: tensor<?x8xf32>) -> tensor<?x8xf32> {
-  %sum = arith.addf %x, %p : tensor<?x8xf32>
-  %y = quern.rms_norm %sum : tensor<?x8xf32>
-  return %y : tensor<?x8xf32>
+quern.model @no_weight kind("test") {
+  quern.function @forward(%x: tensor<?x8xf32>, %p: tensor<?x8xf32>) -> (tensor<?x8xf32>) {
+    %sum = arith.addf %x, %p : tensor<?x8xf32>
+    %y = quern.rms_norm %sum : tensor<?x8xf32>
+    quern.return %y : tensor<?x8xf32>
+  }
 }
 
 // Of two norms of one sum, the first is fused and the second takes its sum.
 
-// CHECK-LABEL: func.func @two_norms
+// CHECK-LABEL: quern.model @two_norms
 // CHECK: %{{.*}}, %[[SUM:.*]] = quern.residual_norm rms
 // CHECK-NEXT: quern.layer_norm %[[SUM]]
 // CHECK-NOT: arith.addf
-func.func @two_norms(%x: tensor<?x8xf32>, %p: tensor<?x8xf32>) -> (tensor<?x8xf32>, tensor<?x8xf32>) {
-  %sum = arith.addf %x, %p : tensor<?x8xf32>
-  %y = quern.rms_norm %sum : tensor<?x8xf32>
-  %z = quern.layer_norm %sum : tensor<?x8xf32>
-  return %y, %z : tensor<?x8xf32>, tensor<?x8xf32>
+quern.model @two_norms kind("test") {
+  quern.function @forward(%x: tensor<?x8xf32>, %p: tensor<?x8xf32>) -> (tensor<?x8xf32>, tensor<?x8xf32>) {
+    %sum = arith.addf %x, %p : tensor<?x8xf32>
+    %y = quern.rms_norm %sum : tensor<?x8xf32>
+    %z = quern.layer_norm %sum : tensor<?x8xf32>
+    quern.return %y, %z : tensor<?x8xf32>, tensor<?x8xf32>
+  }
 }
 
 // The weight cannot move above a use of the sum from which it is computed.
 
-// CHECK-LABEL: func.func @dependent_weight
+// CHECK-LABEL: quern.model @dependent_weight
 // CHECK: arith.addf
 // CHECK-NOT: residual_norm
 // CHECK: quern.rms_norm
-func.func @dependent_weight(%x: tensor<8x8xf32>, %p: tensor<8x8xf32>) -> tensor<8x8xf32> {
-  %sum = arith.addf %x, %p : tensor<8x8xf32>
-  %w = quern.sum %sum dimensions [0] : tensor<8x8xf32>
-  %y = quern.rms_norm %sum weight %w : tensor<8x8xf32>, tensor<8xf32>
-  return %y : tensor<8x8xf32>
+quern.model @dependent_weight kind("test") {
+  quern.function @forward(%x: tensor<8x8xf32>, %p: tensor<8x8xf32>) -> (tensor<8x8xf32>) {
+    %sum = arith.addf %x, %p : tensor<8x8xf32>
+    %w = quern.sum %sum dimensions [0] : tensor<8x8xf32>
+    %y = quern.rms_norm %sum weight %w : tensor<8x8xf32>, tensor<8xf32>
+    quern.return %y : tensor<8x8xf32>
+  }
 }
 
 // A difference is not a sum.
 
-// CHECK-LABEL: func.func @difference
+// CHECK-LABEL: quern.model @difference
 // CHECK-NOT: residual_norm
-func.func @difference(%x: tensor<?x8xf32>, %p: tensor<?x8xf32>) -> tensor<?x8xf32> {
-  %d = arith.subf %x, %p : tensor<?x8xf32>
-  %y = quern.rms_norm %d : tensor<?x8xf32>
-  return %y : tensor<?x8xf32>
+quern.model @difference kind("test") {
+  quern.function @forward(%x: tensor<?x8xf32>, %p: tensor<?x8xf32>) -> (tensor<?x8xf32>) {
+    %d = arith.subf %x, %p : tensor<?x8xf32>
+    %y = quern.rms_norm %d : tensor<?x8xf32>
+    quern.return %y : tensor<?x8xf32>
+  }
 }

@@ -57,6 +57,88 @@ def FuseProjections : Pass<"quern-fuse-projections"> {
   let dependentDialects = ["::quern::QuernDialect"];
 }
 
+def FuseLinalg : Pass<"quern-fuse-linalg"> {
+  let summary = "linalg and tensor operations that are quern operations written out";
+  let description = [{
+    Contractions with one dimension each for rows, columns and the sum (`linalg.matmul`, `linalg.batch_matmul`,
+    `linalg.contract`, an einsum as a `linalg.generic`) into zeros become `quern.matmul` with transposes around it, where
+    any are needed; `linalg.transpose` and `linalg.softmax` over the last dimension become quern's;
+    `tensor.expand_shape` and `tensor.collapse_shape` of the last dimension become `quern.split_heads` and `quern.merge_heads`;
+    a broadcast along a new dimension that is then merged becomes `quern.repeat`. Everything else stays as it is.
+
+    ```mlir
+    %zero = arith.constant dense<0.0> : tensor<2x8x8xf32>
+    %s = linalg.batch_matmul ins(%q, %k : tensor<2x8x4xf32>, tensor<2x4x8xf32>) outs(%zero : tensor<2x8x8xf32>) -> tensor<2x8x8xf32>
+    // becomes
+    %s = quern.matmul %q, %k : tensor<2x8x4xf32>, tensor<2x4x8xf32>
+    ```
+  }];
+  let dependentDialects = ["::quern::QuernDialect", "::mlir::tensor::TensorDialect"];
+}
+
+def FuseSoftmax : Pass<"quern-fuse-softmax"> {
+  let summary = "a softmax that is written out into its operations";
+  let description = [{
+    Recognized is `exp(x - m) / sum(exp(x - m))` over the last dimension, also as a product with the reciprocal of the sum,
+    with m the maximum of the row or absent, and with the division after a matrix product of the exponentials.
+    Sums and maxima are `quern.sum`, `linalg.reduce` or a `linalg.generic`; rows come back to full size by
+    `quern.broadcast` (after a `tensor.expand_shape`) or `linalg.broadcast`. Exponentials that something else reads stay.
+
+    ```mlir
+    %e = math.exp %x : tensor<2x8xf32>
+    %s = quern.sum %e dimensions [1] : tensor<2x8xf32>
+    %c = tensor.expand_shape %s [[0, 1]] output_shape [2, 1] : tensor<2xf32> into tensor<2x1xf32>
+    %d = quern.broadcast %c like %e : tensor<2x1xf32>, tensor<2x8xf32>
+    %y = arith.divf %e, %d : tensor<2x8xf32>
+    // becomes
+    %y = quern.softmax %x : tensor<2x8xf32>
+    ```
+  }];
+  let statistics = [Statistic<"numFused", "fused", "softmaxes recognized">];
+  let dependentDialects = ["::quern::QuernDialect"];
+}
+
+def FuseAttention : Pass<"quern-fuse-attention"> {
+  let summary = "scaled dot-product attention, however it was written, into one operation";
+  let description = [{
+    Starts at the product of probabilities and values and follows the scores back to the product of queries and
+    keys, through
+
+    - constant factors of the scores (after the product) and of queries and keys (before it), also
+      where these are split into heads or transposed afterwards;
+    - causal masks: an `arith.select` or an addition of values that depend on `quern.causal_mask` and constants alone,
+      if keys that a query may see are unchanged and others get -1e4 or less, all factors included: exp of that is 0
+      beside any score below 9000;
+    - one additive mask that does not depend on the scores, in any shape that broadcasts.
+
+    Any order of batch, heads, sequence and head dimension counts; transposes cancel against those around. Keys
+    and values that are repeated equally for the heads of a group become grouped-query attention. Products of rank 3 are
+    attention with one head, unless queries, keys and values were merged from rank 4; those of rank 2 have one batch as well.
+    Scores or probabilities that something else reads are needed by themselves, and stay.
+
+    ```mlir
+    %qt = quern.transpose %q [0, 2, 1, 3] : tensor<?x?x3x16xf32>
+    %kt = quern.transpose %k [0, 2, 1, 3] : tensor<?x?x3x16xf32>
+    %vt = quern.transpose %v [0, 2, 1, 3] : tensor<?x?x3x16xf32>
+    %s = quern.matmul %qt, %kt transpose_b : tensor<?x3x?x16xf32>, tensor<?x3x?x16xf32>
+    %scale = quern.full 0.25 like %s : tensor<?x3x?x?xf32>
+    %scaled = arith.mulf %s, %scale : tensor<?x3x?x?xf32>
+    %mask = quern.causal_mask like %s : tensor<?x3x?x?xf32>
+    %hidden = quern.full 0xFFF0000000000000 like %s : tensor<?x3x?x?xf32>
+    %masked = arith.select %mask, %scaled, %hidden : tensor<?x3x?x?xi1>, tensor<?x3x?x?xf32>
+    %p = quern.softmax %masked : tensor<?x3x?x?xf32>
+    %o = quern.matmul %p, %vt : tensor<?x3x?x?xf32>, tensor<?x3x?x16xf32>
+    %y = quern.transpose %o [0, 2, 1, 3] : tensor<?x3x?x16xf32>
+    // becomes
+    %y = quern.attention %q, %k, %v causal : tensor<?x?x3x16xf32>, tensor<?x?x3x16xf32>, tensor<?x?x3x16xf32>
+    ```
+    A scale within 2^-20 of 1 / sqrt(D) is that, rounded to f32.
+  }];
+  let statistics = [Statistic<"numFused", "fused", "attentions made">,
+                    Statistic<"numGrouped", "grouped", "of these, with grouped queries">];
+  let dependentDialects = ["::quern::QuernDialect", "::mlir::tensor::TensorDialect"];
+}
+
 def FuseLinearCrossEntropy : Pass<"quern-fuse-linear-cross-entropy"> {
   let summary = "a linear map to logits and their cross-entropy into one operation";
   let description = [{
@@ -109,6 +191,30 @@ def FuseSwiglu : Pass<"quern-fuse-swiglu"> {
     ```
   }];
   let statistics = [Statistic<"numFused", "fused", "products fused with their SiLU">];
+  let dependentDialects = ["::quern::QuernDialect"];
+}
+
+def FuseNorms : Pass<"quern-fuse-norms"> {
+  let summary = "layer and RMS norms that are written out into their operations";
+  let description = [{
+    Recognized is `x / sqrt(mean(x^2) + epsilon)` over the last dimension, as a quotient or a product with `math.rsqrt` or a
+    reciprocal: an RMS norm, or a layer norm if x is a tensor minus its own mean. Rows of statistics may be brought to full
+    size at any step. A broadcast vector that multiplies the norm becomes its weight, one that is added its bias.
+
+    ```mlir
+    %xx = arith.mulf %x, %x : tensor<4x8xf32>
+    %sum = quern.sum %xx dimensions [1] : tensor<4x8xf32>
+    %mean = arith.mulf %sum, %eighth : tensor<4xf32>
+    %shifted = arith.addf %mean, %epsilon : tensor<4xf32>
+    %r = math.rsqrt %shifted : tensor<4xf32>
+    %column = tensor.expand_shape %r [[0, 1]] output_shape [4, 1] : tensor<4xf32> into tensor<4x1xf32>
+    %rs = quern.broadcast %column like %x : tensor<4x1xf32>, tensor<4x8xf32>
+    %y = arith.mulf %x, %rs : tensor<4x8xf32>
+    // becomes
+    %y = quern.rms_norm %x epsilon 1.0e-6 : tensor<4x8xf32>
+    ```
+  }];
+  let statistics = [Statistic<"numFused", "fused", "norms recognized">];
   let dependentDialects = ["::quern::QuernDialect"];
 }
 
@@ -188,30 +294,6 @@ def Derive : Pass<"quern-derive", "::mlir::ModuleOp"> {
                     Statistic<"numRecomputed", "recomputed", "values of a layer that the backward pass recomputes">];
   let dependentDialects = ["::quern::QuernDialect", "::mlir::arith::ArithDialect",
                            "::mlir::math::MathDialect", "::mlir::tensor::TensorDialect"];
-}
-
-def SetShapes : Pass<"quern-set-shapes", "::mlir::ModuleOp"> {
-  let summary = "fix dimensions of programs by their names";
-  let description = [{
-    Gives dimensions that `quern.dims` names a size, in all derived programs, and infers the types in them anew,
-    those in loops included. Decoders (programs with caches) keep the dimensions that they share with other programs:
-    batch and sequence of training are not those of generation. An unknown name is an error that tells
-    the names that there are.
-
-    ```mlir
-    // quern-opt --quern-derive --quern-set-shapes=dims=batch=4,sequence=64
-    quern.function @forward(%tokens: tensor<?x?xi32> {quern.dims = ["batch", "sequence"]}, ...) -> tensor<?x?x256xf32>
-    // becomes
-    quern.function @forward(%tokens: tensor<4x64xi32> {quern.dims = ["batch", "sequence"]}, ...) -> tensor<4x64x256xf32>
-    ```
-  }];
-  let options = [
-    ListOption<"dims", "dims", "std::string", "sizes, such as batch=4,sequence=64">,
-    Option<"decoders", "decoders", "bool", /*default=*/"false",
-           "fix batch and sequence of decoders too">
-  ];
-  let dependentDialects = ["::quern::QuernDialect", "::mlir::arith::ArithDialect",
-                           "::mlir::tensor::TensorDialect"];
 }
 
 #endif // QUERN_MODEL_PASSES_TD
