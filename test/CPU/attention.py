@@ -21,11 +21,11 @@ class Case:
     """One signature (what is compiled) and the sizes it is called with: (B, T, S, offset)."""
 
     def __init__(self, sizes, H=2, G=None, D=16, E=None, causal=False, mask=None, lengths=False, offset=False,
-                 lse=True, fused=False, static=False, backward=True):
+                 lse=True, fused=False, static=False):
         self.sizes, self.H, self.G, self.D, self.E = sizes, H, G or H, D, E or D
         self.causal, self.mask, self.lengths, self.offset = causal, mask, lengths, offset
         self.lse, self.fused, self.static = lse, fused, static
-        self.backward = False
+        self.backward = lse and not offset
         self.scale = 1 / np.sqrt(D)
 
     def __str__(self):

@@ -1,0 +1,287 @@
+//===- AttentionBackward.cpp - Gradients of attention by tiles
+//-----------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+// A unit of work is one sequence and one group of heads, so that dK and dV belong to one thread.
+// For each block of queries and each tile of keys, with scores and their gradients transposed (rows
+// are keys, see AttentionTiles.h):
+//
+//   P = exp(scale K Q^T + mask - lse)      dV += P dO
+//   dS = P * (V dO^T - D)                  dK += dS (scale Q)      dQ += dS^T K (scaled at the end)
+
+#include "AttentionTiles.h"
+#include "Emitters.h"
+
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+#include <limits>
+
+using namespace mlir;
+
+namespace quern::cpu {
+
+namespace {
+
+class Backward {
+public:
+  Backward(kernel::AttentionBackwardOp op, kernel::AttentionBackwardOp::Adaptor in, Emission &e)
+      : in(in), t(e, in.getQ(), in.getK(), in.getV(), in.getMask(), in.getLengths(), Value(),
+                  op.getCausal()),
+        e(e), b(e.builder), loc(e.loc), v(t.v), scale(op.getScale().convertToDouble()) {}
+
+  void run();
+
+private:
+  void clear(Value gradient, Value batchIndex, Value group, int64_t width);
+  void block(Value batchIndex, Value group, Value head, Value firstQuery);
+  void loadStatistics(Value batchIndex, Value head, Value firstQuery, Value count);
+  void keyTiles(Value batchIndex, Value group, Value head, Value firstQuery, Value count);
+  void scores(const AttentionTiles::ScoreTile &s);
+  void keyGradient(Value gradient, Value weights, Value rows, int64_t width, Value batchIndex,
+                   Value group, Value firstKey, Value keyCount, Value firstQuery, Value count);
+  void queryGradient(Value firstKey, Value keyCount, Value firstQuery, Value count);
+
+  /// Register tiles over `width` columns: as wide as the width allows.
+  int64_t vectorsOver(int64_t width) const {
+    return width % (t.microVectors * t.lanes) ? 1 : t.microVectors;
+  }
+
+  kernel::AttentionBackwardOp::Adaptor in;
+  AttentionTiles t;
+  Emission &e;
+  OpBuilder &b;
+  Location loc;
+  Vectors v;
+  double scale;
+
+  // Tiles in private scratch.
+  Value queryTile, transposedQueries;  ///< scaled
+  Value outputTile, transposedOutputs; ///< of dO
+  Value keyTile, valueTile, probabilities, scoreGradients, queryGradients;
+  Value statistics; ///< rows: log-sum-exp, D; columns: queries
+};
+
+/// dK or dV of one group to 0, also of keys that nobody sees.
+void Backward::clear(Value gradient, Value batchIndex, Value group, int64_t width) {
+  e.forLoop(e.index(0), t.keys, 1, [&](Value key) {
+    Value row = rowAt(e, gradient, {batchIndex, key, group});
+    v.forColumns(e.index(0), e.index(width),
+                 [&](Value column, Value mask) { v.store(v.splat(0.0), row, column, mask); });
+  });
+}
+
+/// The log-sum-exp of each query, finite, and D = rowsum(dO * O); 0 for queries past the end.
+void Backward::loadStatistics(Value batchIndex, Value head, Value firstQuery, Value count) {
+  Value zero = e.index(0), one = e.index(1);
+  Value logSumExp = rowAt(e, in.getLse(), {batchIndex, head});
+  Value none = v.splat(-std::numeric_limits<double>::infinity());
+  e.forLoop(zero, e.index(t.blockQueries), t.lanes, [&](Value column) {
+    Value left = t.maximum(t.subtract(count, column), zero);
+    Value inside = vector::CreateMaskOp::create(b, loc, VectorType::get({t.lanes}, b.getI1Type()),
+                                                ValueRange{left});
+    // No lane reads: the address must not matter then.
+    Value at = t.minimum(t.add(firstQuery, column), t.queries);
+    Value value = v.load(logSumExp, at, inside);
+    Value empty = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ, value, none);
+    t.store(arith::SelectOp::create(b, loc, empty, v.splat(0.0), value), statistics, zero, column);
+    t.store(v.splat(0.0), statistics, one, column);
+  });
+  e.forLoop(zero, count, 1, [&](Value row) {
+    Value output = rowAt(e, in.getO(), {batchIndex, t.add(firstQuery, row), head});
+    Value sum = v.splat(0.0);
+    sum = e.forLoop(zero, e.index(t.paddedValueWidth), t.lanes, sum,
+                    [&](Value column, ValueRange carried) {
+                      Value o = v.load(output, column, t.columnMask(column, t.valueWidth));
+                      Value gradient = t.load(outputTile, row, column);
+                      return SmallVector<Value>{v.fma(o, gradient, carried[0])};
+                    })[0];
+    memref::StoreOp::create(b, loc, v.sum(sum), statistics, ValueRange{one, row});
+  });
+}
+
+/// P and dS of one register tile wide of queries and one tile of keys.
+void Backward::scores(const AttentionTiles::ScoreTile &s) {
+  int64_t vectors = t.microVectors, rows = t.microRows;
+  t.writeMask(s);
+  SmallVector<Value> logSumExp, rowSums;
+  for (int64_t j = 0; j < vectors; ++j) {
+    Value column = t.add(s.column, j * t.lanes);
+    logSumExp.push_back(t.load(statistics, e.index(0), column));
+    rowSums.push_back(t.load(statistics, e.index(1), column));
+  }
+  auto columnOf = [&](int64_t j) { return t.add(s.column, j * t.lanes); };
+  e.forLoop(e.index(0), s.rows, rows, [&](Value row) {
+    SmallVector<Value> values = t.scoreRows(s, row, keyTile, transposedQueries);
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < vectors; ++j)
+        t.store(t.exponential(values[i * vectors + j], logSumExp[j]), probabilities, t.add(row, i),
+                columnOf(j));
+    SmallVector<Value> zeros(rows * vectors, v.splat(0.0));
+    values = t.multiply(
+        zeros, rows, vectors, e.index(0), e.index(t.valueWidth),
+        [&](Value k, int64_t i) -> Value {
+          return memref::LoadOp::create(b, loc, valueTile, ValueRange{t.add(row, i), k});
+        },
+        [&](Value k, int64_t j) { return t.load(transposedOutputs, k, columnOf(j)); });
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < vectors; ++j) {
+        Value p = t.load(probabilities, t.add(row, i), columnOf(j));
+        Value gradient = v.mul(p, v.sub(values[i * vectors + j], rowSums[j]));
+        t.store(gradient, scoreGradients, t.add(row, i), columnOf(j));
+      }
+  });
+}
+
+/// gradient[keys of the tile] += weights x rows: dV from P and dO, dK from dS and Q.
+void Backward::keyGradient(Value gradient, Value weights, Value tile, int64_t width,
+                           Value batchIndex, Value group, Value firstKey, Value keyCount,
+                           Value firstQuery, Value count) {
+  int64_t padded = llvm::alignTo(width, t.lanes), vectors = vectorsOver(padded);
+  int64_t rows = t.microRows;
+  Value zero = e.index(0);
+  e.forLoop(zero, keyCount, rows, [&](Value row) {
+    // Queries before the first of these keys do not see them.
+    Value from = zero;
+    if (t.causal)
+      from = t.maximum(zero, t.subtract(t.add(firstKey, row), firstQuery));
+    e.forLoop(zero, e.index(padded), vectors * t.lanes, [&](Value column) {
+      SmallVector<Value> sums(rows * vectors, v.splat(0.0));
+      sums = t.multiply(
+          sums, rows, vectors, from, count,
+          [&](Value k, int64_t i) -> Value {
+            return memref::LoadOp::create(b, loc, weights, ValueRange{t.add(row, i), k});
+          },
+          [&](Value k, int64_t j) { return t.load(tile, k, t.add(column, j * t.lanes)); });
+      for (int64_t i = 0; i < rows; ++i) {
+        Value key = t.add(row, i);
+        Value exists = t.less(key, keyCount);
+        Value target = rowAt(e, gradient, {batchIndex, t.add(firstKey, key), group});
+        for (int64_t j = 0; j < vectors; ++j) {
+          Value at = t.add(column, j * t.lanes);
+          Value mask = t.columnMask(at, width, exists);
+          v.store(v.add(v.load(target, at, mask), sums[i * vectors + j]), target, at, mask);
+        }
+      }
+    });
+  });
+}
+
+void Backward::queryGradient(Value firstKey, Value keyCount, Value firstQuery, Value count) {
+  int64_t vectors = vectorsOver(t.paddedKeyWidth), rows = t.microRows;
+  Value zero = e.index(0);
+  e.forLoop(zero, count, rows, [&](Value row) {
+    Value to = keyCount;
+    if (t.causal)
+      to = t.minimum(to, t.subtract(t.add(t.add(firstQuery, row), rows), firstKey));
+    e.forLoop(zero, e.index(t.paddedKeyWidth), vectors * t.lanes, [&](Value column) {
+      SmallVector<Value> sums;
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < vectors; ++j)
+          sums.push_back(t.load(queryGradients, t.add(row, i), t.add(column, j * t.lanes)));
+      sums = t.multiply(
+          sums, rows, vectors, zero, to,
+          [&](Value k, int64_t i) -> Value {
+            return memref::LoadOp::create(b, loc, scoreGradients, ValueRange{k, t.add(row, i)});
+          },
+          [&](Value k, int64_t j) { return t.load(keyTile, k, t.add(column, j * t.lanes)); });
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < vectors; ++j)
+          t.store(sums[i * vectors + j], queryGradients, t.add(row, i), t.add(column, j * t.lanes));
+    });
+  });
+}
+
+void Backward::keyTiles(Value batchIndex, Value group, Value head, Value firstQuery, Value count) {
+  Value zero = e.index(0);
+  Value visible = t.visibleKeys(batchIndex);
+  Value end = t.visibleKeysUntil(visible, t.add(firstQuery, count));
+  e.forLoop(zero, end, t.blockKeys, [&](Value firstKey) {
+    Value keyCount = t.minimum(e.index(t.blockKeys), t.subtract(end, firstKey));
+    t.packRows(keyTile, t.blockKeys, in.getK(), batchIndex, firstKey, keyCount, group, t.keyWidth);
+    t.packRows(valueTile, t.blockKeys, in.getV(), batchIndex, firstKey, keyCount, group,
+               t.valueWidth);
+    e.forLoop(zero, e.index(t.blockQueries), t.microQueries, [&](Value column) {
+      AttentionTiles::ScoreTile s;
+      s.tile = probabilities;
+      s.column = column;
+      s.batchIndex = batchIndex;
+      s.head = head;
+      s.firstKey = firstKey;
+      s.firstQuery = t.add(firstQuery, column);
+      s.queryBase = firstQuery;
+      s.keyCount = keyCount;
+      s.visible = visible;
+      t.bound(s);
+      scores(s);
+    });
+    keyGradient(in.getOutputs()[2], probabilities, outputTile, t.valueWidth, batchIndex, group,
+                firstKey, keyCount, firstQuery, count);
+    keyGradient(in.getOutputs()[1], scoreGradients, queryTile, t.keyWidth, batchIndex, group,
+                firstKey, keyCount, firstQuery, count);
+    queryGradient(firstKey, keyCount, firstQuery, count);
+  });
+}
+
+void Backward::block(Value batchIndex, Value group, Value head, Value firstQuery) {
+  Value zero = e.index(0);
+  Value count = t.minimum(e.index(t.blockQueries), t.subtract(t.queries, firstQuery));
+  t.packRows(queryTile, t.blockQueries, in.getQ(), batchIndex, firstQuery, count, head, t.keyWidth,
+             v.splat(scale));
+  t.transpose(queryTile, transposedQueries, t.blockQueries, t.paddedKeyWidth);
+  t.packRows(outputTile, t.blockQueries, in.getGradient(), batchIndex, firstQuery, count, head,
+             t.valueWidth);
+  t.transpose(outputTile, transposedOutputs, t.blockQueries, t.paddedValueWidth);
+  loadStatistics(batchIndex, head, firstQuery, count);
+  t.zero(queryGradients, zero, t.blockQueries, t.paddedKeyWidth);
+  keyTiles(batchIndex, group, head, firstQuery, count);
+  Value factor = v.splat(scale);
+  e.forLoop(zero, count, 1, [&](Value row) {
+    Value target = rowAt(e, in.getOutputs()[0], {batchIndex, t.add(firstQuery, row), head});
+    e.forLoop(zero, e.index(t.paddedKeyWidth), t.lanes, [&](Value column) {
+      v.store(v.mul(t.load(queryGradients, row, column), factor), target, column,
+              t.columnMask(column, t.keyWidth));
+    });
+  });
+}
+
+void Backward::run() {
+  queryTile = t.tile(t.blockQueries, t.paddedKeyWidth);
+  transposedQueries = t.tile(t.paddedKeyWidth, t.blockQueries);
+  outputTile = t.tile(t.blockQueries, t.paddedValueWidth);
+  transposedOutputs = t.tile(t.paddedValueWidth, t.blockQueries);
+  keyTile = t.tile(t.blockKeys, t.paddedKeyWidth);
+  valueTile = t.tile(t.blockKeys, t.paddedValueWidth);
+  probabilities = t.tile(t.blockKeys, t.blockQueries);
+  scoreGradients = t.tile(t.blockKeys, t.blockQueries);
+  queryGradients = t.tile(t.blockQueries, t.paddedKeyWidth);
+  statistics = t.tile(2, t.blockQueries);
+
+  Value groups = e.index(t.groups), headsPerGroup = e.index(t.heads / t.groups);
+  e.forUnits(mulIndex(e, t.batch, groups), [&](Value unit) {
+    SmallVector<Value> at = delinearize(e, unit, {t.batch, groups});
+    clear(in.getOutputs()[1], at[0], at[1], t.keyWidth);
+    clear(in.getOutputs()[2], at[0], at[1], t.valueWidth);
+    e.forLoop(e.index(0), headsPerGroup, 1, [&](Value i) {
+      Value head = t.add(mulIndex(e, at[1], headsPerGroup), i);
+      e.forLoop(e.index(0), t.queries, t.blockQueries,
+                [&](Value firstQuery) { block(at[0], at[1], head, firstQuery); });
+    });
+  });
+}
+
+} // namespace
+
+LogicalResult emit(kernel::AttentionBackwardOp op, ValueRange operands, Emission &e) {
+  kernel::AttentionBackwardOp::Adaptor in(operands, op);
+  if (failed(checkAttention(op, operands, in.getQ(), in.getK(), in.getV())))
+    return failure();
+  Backward(op, in, e).run();
+  return success();
+}
+
+} // namespace quern::cpu
