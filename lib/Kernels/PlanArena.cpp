@@ -6,6 +6,7 @@
 //
 //===---------------------------------------------------------------------------------------------===//
 
+#include "ArenaUse.h"
 #include "quern/Kernels/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -52,6 +53,7 @@ public:
 
   LogicalResult run(SymbolTable &symbols);
   int64_t buffers() const { return all.size(); }
+  llvm::json::Array description; ///< of what the arena is for, by Program.h
   int64_t staticBytes = 0, unsharedBytes = 0;
 
 private:
@@ -165,6 +167,10 @@ Value ArenaPlanner::product(OpBuilder &b, Location loc, ArrayRef<Value> factors,
 LogicalResult ArenaPlanner::run(SymbolTable &symbols) {
   if (failed(collect()))
     return failure();
+  kernels::ArenaUse use(program);
+  for (Buffer &buffer : all)
+    use.add(buffer.alloc, buffer.bytes, buffer.factors);
+  description = use.describe();
   for (Buffer &buffer : all) {
     auto known =
         llvm::find_if(regions, [&](Region &region) { return region.factors == buffer.factors; });
@@ -264,6 +270,18 @@ LogicalResult ArenaPlanner::run(SymbolTable &symbols) {
   return success();
 }
 
+/// The description of one program within that of the model, or null.
+llvm::json::Object *findProgram(llvm::json::Value &model, StringRef name) {
+  llvm::json::Array *programs =
+      model.getAsObject() ? model.getAsObject()->getArray("programs") : nullptr;
+  if (programs)
+    for (llvm::json::Value &program : *programs)
+      if (llvm::json::Object *object = program.getAsObject();
+          object && object->getString("name") == name)
+        return object;
+  return nullptr;
+}
+
 struct PlanArena : quern::kernels::impl::PlanArenaBase<PlanArena> {
   void runOnOperation() override {
     SymbolTable symbols(getOperation());
@@ -271,6 +289,14 @@ struct PlanArena : quern::kernels::impl::PlanArenaBase<PlanArena> {
     for (auto function : getOperation().getOps<func::FuncOp>())
       if (function->hasAttr("quern.program"))
         programs.push_back(function);
+    // The runtime learns what the memory is for.
+    auto text = getOperation()->getAttrOfType<StringAttr>("quern.model");
+    llvm::Expected<llvm::json::Value> model = llvm::json::parse(text ? text.getValue() : "{}");
+    if (!model) {
+      getOperation().emitError("the attribute quern.model is not JSON: ")
+          << llvm::toString(model.takeError());
+      return signalPassFailure();
+    }
     for (func::FuncOp program : programs) {
       ArenaPlanner planner(program);
       if (failed(planner.run(symbols)))
@@ -278,6 +304,13 @@ struct PlanArena : quern::kernels::impl::PlanArenaBase<PlanArena> {
       numBuffers += planner.buffers();
       staticBytes += planner.staticBytes;
       unsharedBytes += planner.unsharedBytes;
+      if (llvm::json::Object *described = findProgram(*model, program.getSymName()))
+        (*described)["arena"] = std::move(planner.description);
+    }
+    if (text) {
+      std::string changed;
+      llvm::raw_string_ostream(changed) << *model;
+      getOperation()->setAttr("quern.model", StringAttr::get(&getContext(), changed));
     }
   }
 };

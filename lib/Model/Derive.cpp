@@ -41,7 +41,7 @@ public:
     SmallVector<std::string> known = {"forward", "loss", "gradients", "train_step"};
     for (const std::string &name : programs)
       if (!llvm::is_contained(known, name)) {
-        InFlightDiagnostic error = getOperation().emitError("unknown program '")
+        InFlightDiagnostic error = mlir::emitError(getOperation().getLoc(), "unknown program '")
                                    << name << "'; there are ";
         llvm::interleaveComma(known, error);
         return signalPassFailure();
@@ -67,7 +67,7 @@ private:
     if (needsLoss && !loss) {
       if (programs.empty())
         return success();
-      return model.emitError("model @")
+      return mlir::emitError(model.getLoc(), "model @")
              << model.getSymName() << " has no function @loss, which " << name << " derives from";
     }
     if (auto present = model.lookupSymbol<FunctionOp>(name); present && present.getProgram())

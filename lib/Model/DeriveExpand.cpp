@@ -7,6 +7,7 @@
 //===---------------------------------------------------------------------------------------------===//
 
 #include "DeriveExpand.h"
+#include "DerivePrograms.h"
 #include "DeriveTypes.h"
 #include "quern/Model/Passes.h"
 
@@ -229,6 +230,7 @@ FunctionOp Expander::run() {
     list.set("quern.role", b.getStringAttr("output"));
     program.setResultAttrs(i, list.getDictionary(b.getContext()));
   }
+  nameDimensions(program);
   return program;
 }
 
@@ -272,7 +274,8 @@ public:
         if (!source) {
           if (names.empty())
             continue;
-          model.emitError("model @") << model.getSymName() << " has no function @" << name;
+          mlir::emitError(model.getLoc(), "model @")
+              << model.getSymName() << " has no function @" << name;
           return signalPassFailure();
         }
         if (source.getProgram())

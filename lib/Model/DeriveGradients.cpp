@@ -64,8 +64,9 @@ FunctionOp model::deriveGradients(ModelOp model, StringRef name,
   if (source.getNumResults() == 0 ||
       cast<RankedTensorType>(source.getResultTypes()[0]).getRank() != 0 ||
       !isa<FloatType>(cast<RankedTensorType>(source.getResultTypes()[0]).getElementType())) {
-    source.emitError("the first result of @loss must be a scalar such as tensor<f32> to be "
-                     "differentiated");
+    mlir::emitError(source.getLoc(),
+                    "the first result of @loss must be a scalar such as tensor<f32> to be "
+                    "differentiated");
     return {};
   }
   FunctionOp program = expand(model, source, name);
@@ -203,7 +204,8 @@ FunctionOp model::deriveTrainStep(ModelOp model, SmallVectorImpl<ScanReport> &re
                                           state.name, "second_moment", state.symbol);
 
   if (states.empty()) {
-    program.emitError("@loss reads no parameter, so that there is nothing to train");
+    mlir::emitError(program.getLoc(),
+                    "@loss reads no parameter, so that there is nothing to train");
     program.erase();
     return {};
   }

@@ -42,6 +42,13 @@ private:
 /// The role of an argument: "input", "parameter", ...
 llvm::StringRef getRole(FunctionOp program, unsigned argument);
 
+/// The names of an argument's dimensions, "" for one without; empty when none was given.
+llvm::SmallVector<llvm::StringRef> getDimensionNames(FunctionOp program, unsigned argument);
+
+/// Gives dynamic dimensions of arguments and results the name of a dimension that they are surely
+/// equal to.
+void nameDimensions(FunctionOp program);
+
 } // namespace quern::model
 
 #endif // QUERN_LIB_MODEL_DERIVEPROGRAMS_H

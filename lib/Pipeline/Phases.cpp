@@ -26,9 +26,14 @@ namespace quern::pipeline {
 
 static void buildFuse(OpPassManager &manager, const Options &) { model::addFusePasses(manager); }
 static void buildDerive(OpPassManager &manager, const Options &options) {
-  model::ExpandOptions expand;
-  expand.programs.assign(options.programs.begin(), options.programs.end());
-  manager.addPass(model::createExpand(expand));
+  model::DeriveOptions derive;
+  derive.programs.assign(options.programs.begin(), options.programs.end());
+  manager.addPass(model::createDerive(derive));
+  if (!options.shape.empty()) {
+    model::SetShapesOptions shapes;
+    shapes.dims.assign(options.shape.begin(), options.shape.end());
+    manager.addPass(model::createSetShapes(shapes));
+  }
 }
 
 static void buildKernels(OpPassManager &manager, const Options &) {

@@ -296,4 +296,28 @@ def Derive : Pass<"quern-derive", "::mlir::ModuleOp"> {
                            "::mlir::math::MathDialect", "::mlir::tensor::TensorDialect"];
 }
 
+def SetShapes : Pass<"quern-set-shapes", "::mlir::ModuleOp"> {
+  let summary = "fix dimensions of programs by their names";
+  let description = [{
+    Gives dimensions that `quern.dims` names a size, in all derived programs, and infers the types in them anew,
+    those in loops included. Decoders (programs with caches) keep the dimensions that they share with other programs:
+    batch and sequence of training are not those of generation. An unknown name is an error that tells
+    the names that there are.
+
+    ```mlir
+    // quern-opt --quern-derive --quern-set-shapes=dims=batch=4,sequence=64
+    quern.function @forward(%tokens: tensor<?x?xi32> {quern.dims = ["batch", "sequence"]}, ...) -> tensor<?x?x256xf32>
+    // becomes
+    quern.function @forward(%tokens: tensor<4x64xi32> {quern.dims = ["batch", "sequence"]}, ...) -> tensor<4x64x256xf32>
+    ```
+  }];
+  let options = [
+    ListOption<"dims", "dims", "std::string", "sizes, such as batch=4,sequence=64">,
+    Option<"decoders", "decoders", "bool", /*default=*/"false",
+           "fix batch and sequence of decoders too">
+  ];
+  let dependentDialects = ["::quern::QuernDialect", "::mlir::arith::ArithDialect",
+                           "::mlir::tensor::TensorDialect"];
+}
+
 #endif // QUERN_MODEL_PASSES_TD
