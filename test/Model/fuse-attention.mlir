@@ -224,7 +224,7 @@ quern.model @given_mask kind("attention") {
   }
 }
 
-// 8. linalg.batch_matmul with batch and heads merged; a linalg.softmax; the mask selected by its complement.
+// 8. linalg.batch_matmul with batch and heads merged; the mask selected by its complement.
 
 // CHECK-LABEL: quern.model @merged_batch
 // CHECK: %[[A:.*]] = quern.attention %q, %k, %v causal : tensor<2x8x3x16xf32>
@@ -252,7 +252,7 @@ quern.model @merged_batch kind("attention") {
     %seen = quern.causal_mask like %s : tensor<6x8x8xf32>
     %unseen = arith.xori %seen, %true : tensor<6x8x8xi1>
     %masked = arith.select %unseen, %low, %scaled : tensor<6x8x8xi1>, tensor<6x8x8xf32>
-    %p = linalg.softmax dimension(2) ins(%masked : tensor<6x8x8xf32>) outs(%e0 : tensor<6x8x8xf32>) -> tensor<6x8x8xf32>
+    %p = quern.softmax %masked : tensor<6x8x8xf32>
     %e1 = tensor.empty() : tensor<6x8x16xf32>
     %z1 = linalg.fill ins(%zero : f32) outs(%e1 : tensor<6x8x16xf32>) -> tensor<6x8x16xf32>
     %o = linalg.batch_matmul ins(%p, %v3 : tensor<6x8x8xf32>, tensor<6x8x16xf32>) outs(%z1 : tensor<6x8x16xf32>) -> tensor<6x8x16xf32>
