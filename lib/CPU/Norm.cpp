@@ -84,7 +84,11 @@ LogicalResult emit(kernel::NormOp op, ValueRange operands, Emission &e) {
     }
     RowStatistics statistics =
         rowStatistics(v, source, columns, op.getKind(), op.getEpsilon().convertToDouble());
+    Value next = rowToPrefetch(e, x, row, rows);
+    Value nextOther = residual ? rowToPrefetch(e, residual, row, rows) : Value();
     v.forColumns(zero, columns, [&](Value column, Value mask) {
+      v.prefetch(next, column);
+      v.prefetch(nextOther, column);
       Value value = normalize(v, v.load(source, column, mask), statistics);
       if (in.getWeight() && in.getBias())
         value =

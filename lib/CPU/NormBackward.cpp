@@ -36,7 +36,7 @@ private:
   kernel::NormBackwardOp::Adaptor in;
   Emission &e;
   Vectors v;
-  Value columns, x, gradient, addend, dx;
+  Value rows, columns, x, gradient, addend, dx;
 };
 
 void NormBackward::emitRow(Value row, Value weightSums, Value biasSums) {
@@ -62,7 +62,11 @@ void NormBackward::emitRow(Value row, Value weightSums, Value biasSums) {
   for (Value &total : totals)
     total = v.splat(arith::DivFOp::create(b, e.loc, total, count).getResult());
   Value addendRow = addend ? rowOf(e, addend, row) : Value();
+  SmallVector<Value> next{rowToPrefetch(e, x, row, rows), rowToPrefetch(e, gradient, row, rows),
+                          addend ? rowToPrefetch(e, addend, row, rows) : Value()};
   v.forColumns(zero, columns, [&](Value column, Value mask) {
+    for (Value soon : next)
+      v.prefetch(soon, column);
     Value dy = v.load(gRow, column, mask);
     Value xhat = normalize(v, v.load(xRow, column, mask), statistics);
     Value g = weighted(dy, column, mask);
@@ -99,7 +103,7 @@ LogicalResult NormBackward::run() {
     return op.emitOpError("x has no dimension to normalize over");
   int64_t last = type.getRank() - 1;
   columns = e.dim(in.getX(), last);
-  Value rows = e.leadingSize(in.getX(), last);
+  rows = e.leadingSize(in.getX(), last);
   x = mergeRows(e, in.getX());
   gradient = mergeRows(e, in.getGradient());
   dx = mergeRows(e, in.getOutputs()[0]);

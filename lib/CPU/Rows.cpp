@@ -138,6 +138,15 @@ Value rowOf(Emission &e, Value memref, Value row) {
   return rowAt(e, memref, delinearize(e, row, sizes));
 }
 
+Value rowToPrefetch(Emission &e, Value memref, Value row, Value rows) {
+  auto type = cast<MemRefType>(memref.getType());
+  int64_t columns = type.getShape().back();
+  if (columns * elementBytes(type.getElementType()) > e.machine.l1Bytes / 8)
+    return {};
+  Value last = e.builder.createOrFold<arith::SubIOp>(e.loc, rows, e.index(1));
+  return rowOf(e, memref, minIndex(e, addIndex(e, row, e.index(1)), last));
+}
+
 Value rowsPerUnit(Emission &e, Value columns, int64_t bytesPerColumn) {
   int64_t target = std::max<int64_t>(unitBytes / bytesPerColumn, 1);
   if (auto known = constantOf(columns))
@@ -189,6 +198,12 @@ void Vectors::store(Value value, Value row, Value column, Value mask) {
     vector::MaskedStoreOp::create(b, loc, row, ValueRange{column}, mask, value);
   else
     vector::StoreOp::create(b, loc, value, row, ValueRange{column});
+}
+
+void Vectors::prefetch(Value row, Value column) {
+  if (row)
+    memref::PrefetchOp::create(emission.builder, emission.loc, row, ValueRange{column},
+                               /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
 }
 
 Value Vectors::splat(double value) {

@@ -56,6 +56,12 @@ mlir::Value rowAt(Emission &emission, mlir::Value memref, mlir::ValueRange indic
 /// operands together: at least 1.
 mlir::Value rowsPerUnit(Emission &emission, mlir::Value columns, int64_t bytesPerColumn);
 
+/// The row of `memref` after `row` (itself, where it is the last of `rows`), to be prefetched while
+/// `row` is computed: passes over a row in the cache would leave memory idle. Null for rows that
+/// are too long to lie in the first-level cache twice.
+mlir::Value rowToPrefetch(Emission &emission, mlir::Value memref, mlir::Value row,
+                          mlir::Value rows);
+
 /// Runs `body(row)` for each of `rows` rows, in units of `perUnit`.
 void forRows(Emission &emission, mlir::Value rows, mlir::Value perUnit,
              llvm::function_ref<void(mlir::Value row)> body);
@@ -89,6 +95,9 @@ public:
   /// Elements column .. column + lanes - 1 of a row; 0 in lanes that `mask` (may be null) excludes.
   mlir::Value load(mlir::Value row, mlir::Value column, mlir::Value mask = {});
   void store(mlir::Value value, mlir::Value row, mlir::Value column, mlir::Value mask = {});
+
+  /// Brings what a load would read into the first-level cache. `row` may be null.
+  void prefetch(mlir::Value row, mlir::Value column);
 
   mlir::Value splat(double value);
   mlir::Value splat(mlir::Value scalar);
