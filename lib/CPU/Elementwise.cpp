@@ -53,6 +53,59 @@ static void emitScalars(const LoopNest &nest, Emission &e) {
           [&](Value row) { emitRow(delinearize(e, row, outer), e.index(0), nest.sizes.back()); });
 }
 
+/// Transposes: the output is contiguous in the loop `inner`, some input in the loop `outer`. Tiles
+/// of both, so that each cache line is used whole while it is there.
+static void emitTiles(const LoopNest &nest, Emission &e, int64_t inner, int64_t outer) {
+  OpBuilder &b = e.builder;
+  constexpr int64_t tile = 16;
+  SmallVector<int64_t> rest;
+  SmallVector<Value> sizes;
+  Value rows = e.index(1), size = nest.sizes[outer], columns = nest.sizes[inner];
+  for (int64_t loop = 0; loop < static_cast<int64_t>(nest.sizes.size()); ++loop)
+    if (loop != inner && loop != outer) {
+      rest.push_back(loop);
+      sizes.push_back(nest.sizes[loop]);
+      rows = mulIndex(e, rows, nest.sizes[loop]);
+    }
+  Body body(nest, e, -1, 1);
+  Value tiles = ceilDiv(e, size, e.index(tile)), zero = e.index(0);
+  e.forUnits(mulIndex(e, rows, tiles), [&](Value unit) {
+    SmallVector<Value> indices(nest.sizes.size());
+    Value row = b.createOrFold<arith::DivUIOp>(e.loc, unit, tiles);
+    for (auto [loop, index] : llvm::zip(rest, delinearize(e, row, sizes)))
+      indices[loop] = index;
+    Value first = mulIndex(e, b.createOrFold<arith::RemUIOp>(e.loc, unit, tiles), e.index(tile));
+    Value last = minIndex(e, addIndex(e, first, e.index(tile)), size);
+    e.forLoop(zero, columns, tile, [&](Value from) {
+      Value to = minIndex(e, addIndex(e, from, e.index(tile)), columns);
+      e.forLoop(first, last, 1, [&](Value i) {
+        e.forLoop(from, to, 1, [&](Value j) {
+          indices[outer] = i;
+          indices[inner] = j;
+          body.setRow(indices);
+          body.store(body.yield());
+        });
+      });
+    });
+  });
+}
+
+/// Emits a transpose as such; false where the nest is none.
+static bool emitTransposed(const LoopNest &nest, Emission &e) {
+  int64_t inner = -1, outer = -1;
+  for (int64_t loop = 0; loop < static_cast<int64_t>(nest.sizes.size()); ++loop)
+    if (nest.accesses.back().isContiguous(loop))
+      inner = loop;
+  for (int64_t loop = 0; loop < static_cast<int64_t>(nest.sizes.size()); ++loop)
+    for (const Access &access : nest.accesses)
+      if (!access.output && access.isContiguous(loop) && loop != inner)
+        outer = loop;
+  if (inner < 0 || outer < 0)
+    return false;
+  emitTiles(nest, e, inner, outer);
+  return true;
+}
+
 static void emitVectors(const LoopNest &nest, Emission &e, int64_t loop) {
   OpBuilder &b = e.builder;
   int64_t lanes = nest.lanes(loop, e.machine), bytes = nest.bytesPerIteration(loop);
@@ -117,7 +170,7 @@ LogicalResult emit(linalg::GenericOp op, ValueRange operands, Emission &e) {
     return emitReduction(*nest, e);
   if (int64_t loop = nest->vectorLoop(/*reduction=*/false); loop >= 0)
     emitVectors(*nest, e, loop);
-  else
+  else if (!emitTransposed(*nest, e))
     emitScalars(*nest, e);
   return success();
 }

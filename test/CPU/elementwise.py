@@ -33,6 +33,9 @@ GENERICS = "".join([
     generic("heads", 4, [("memref<?x?x4x17xf32>", "d0, d2, d1, d3"), ("memref<?x4x?x17xf32>", "d0, d1, d2, d3")],
             "%r = arith.negf %a0 : f32"),
     generic("transpose", 2, [("memref<?x?xf32>", "d1, d0"), ("memref<?x?xf32>", "d0, d1")], "%r = arith.negf %a0 : f32"),
+    generic("keys", 4, [("memref<2x?x3x?xf32>", "d0, d3, d1, d2"), ("memref<2x3x?x?xf32>", "d0, d1, d2, d3")],
+            "%i = linalg.index 3 : index\n %k = arith.index_cast %i : index to i32\n %f = arith.sitofp %k : i32 to f32\n"
+            "%r = arith.subf %f, %a0 : f32"),
     generic("causal", 3, [("memref<?x?x?xf32>", "d0, d1, d2"), ("memref<f32>", ""), ("memref<?x?x?xf32>", "d0, d1, d2")], CAUSAL),
     generic("compare", 1, [("memref<?xf32>", "d0"), ("memref<?xi32>", "d0"), ("memref<?xi1>", "d0")],
             "%c = arith.sitofp %a1 : i32 to f32\n %r = arith.cmpf olt, %a0, %c : f32"),
@@ -107,6 +110,9 @@ def check_cpu(cpu):
     check("add_row", (cube, row), cube.shape, cube + row)
     heads = normal(2, 9, 4, 17)
     check("heads", (heads,), (2, 4, 9, 17), -heads.transpose(0, 2, 1, 3))
+    for length, width in ((1, 1), (33, 17), (16, 64)):
+        keys = normal(2, length, 3, width)
+        check("keys", (keys,), (2, 3, width, length), np.arange(length, dtype=np.float32) - keys.transpose(0, 2, 3, 1))
     scores = normal(6, 37, 37)
     check("causal", (scores, np.array(0.125, np.float32)), scores.shape,
           np.where(np.tri(37, dtype=bool), scores * np.float32(0.125), np.float32(-1e30)))
