@@ -10,19 +10,18 @@
 #include "Rows.h"
 
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/IR/TypeUtilities.h"
 
 namespace quern::cpu {
 
 /// How one operand is read or written: for each of its dimensions, the loop that indexes it, or -1
 /// where the index is the constant 0.
 struct Access {
-  mlir::Value memref;
+  mlir::Value memref; ///< or a scalar, which no loop indexes
   llvm::SmallVector<int64_t> loops;
   bool output = false;
 
-  mlir::Type element() const {
-    return mlir::cast<mlir::MemRefType>(memref.getType()).getElementType();
-  }
+  mlir::Type element() const { return mlir::getElementTypeOrSelf(memref.getType()); }
   bool uses(int64_t loop) const { return llvm::is_contained(loops, loop); }
   /// Consecutive iterations of `loop` touch consecutive elements of the last dimension.
   bool isContiguous(int64_t loop) const;

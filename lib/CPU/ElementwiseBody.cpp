@@ -26,6 +26,8 @@ SmallVector<Value> Body::indicesOf(const Access &access, Value column) const {
 
 Value Body::load(const Access &access, Value column, Value mask) {
   OpBuilder &b = emission.builder;
+  if (!isa<MemRefType>(access.memref.getType()))
+    return access.memref;
   SmallVector<Value> at = indicesOf(access, column);
   if (!isVector(access))
     return memref::LoadOp::create(b, emission.loc, access.memref, at);

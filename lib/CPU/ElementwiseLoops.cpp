@@ -30,9 +30,10 @@ FailureOr<LoopNest> LoopNest::get(linalg::GenericOp op, ValueRange operands, Emi
     Access access;
     access.memref = operands[operand.getOperandNumber()];
     access.output = op.isDpsInit(&operand);
-    if (!isa<MemRefType>(access.memref.getType()))
-      return op.emitOpError("operand #")
-             << operand.getOperandNumber() << " is no memref; give scalars as memrefs of rank 0";
+    if (!isa<MemRefType>(access.memref.getType())) {
+      nest.accesses.push_back(access); // a scalar, as `linalg.fill` has one
+      continue;
+    }
     AffineMap map = op.getMatchingIndexingMap(&operand);
     for (auto [position, result] : llvm::enumerate(map.getResults())) {
       auto constant = dyn_cast<AffineConstantExpr>(result);

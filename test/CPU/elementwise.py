@@ -67,6 +67,13 @@ GENERICS = "".join([
       }
       return
     }
+    func.func @fills(%x: memref<3x?xf32>, %y: memref<17xi32>) {
+      %zero = arith.constant 0.5 : f32
+      %seven = arith.constant 7 : i32
+      linalg.fill ins(%zero : f32) outs(%x : memref<3x?xf32>)
+      linalg.fill ins(%seven : i32) outs(%y : memref<17xi32>)
+      return
+    }
     func.func @copy(%x: memref<?x?xf32, strided<[40, 1]>>, %y: memref<?x?xf32>) {
       memref.copy %x, %y : memref<?x?xf32, strided<[40, 1]>> to memref<?x?xf32>
       return
@@ -128,6 +135,11 @@ def check_cpu(cpu):
     program("outer_constant", x, y)
     check_close("first constant", x, 2, 0)
     check_close("second constant", y, 3, 0)
+    x, y = guarded((3, 50)), guarded(17, np.int32)
+    program("fills", x, y)
+    check_guards(x, y)
+    check_close("fill", x, 0.5, 0)
+    check_close("fill", y, 7, 0)
 
 
 def check_errors():
