@@ -195,6 +195,10 @@ def kernels():
     yield BatchGemm([3], 9, 17, 5, dynamic="b", element="f64")
     # No depth at all: C is the epilogue of zeros.
     yield Gemm(9, 49, 0, dynamic="k", bias=True)
+    yield Gemm([2, 9], 49, 0, dynamic="m", bias=True)
+    # Few rows: several ranges of K, several strips of columns, one vector more and one less.
+    for n, k in [(48, 900), (4097, 130), (64, 770), (65, 771)]:
+        yield Gemm([1, 3], n, k, dynamic="m", bias=True)
     # More rows than one chunk of packed A holds.
     yield Gemm(1500, 5, 900, dynamic="m")
     yield Gemm(1500, 5, 900, a=True)
