@@ -74,6 +74,13 @@ static void alongMemory(Emission &e, const Matrix &a, const Matrix &b, int64_t d
         forColumns([&](Value column, Value mask) {
           Value position = sumPosition(range, row, column);
           Value sum = load(e, tile.vector, sums, position);
+          // The processor does not see that one run of B follows another.
+          for (int64_t i = 0; i < count; ++i) {
+            Value next = minimum(e, add(e, k, i + count), e.index(depth - 1));
+            memref::PrefetchOp::create(e.builder, e.loc, b.flat,
+                                       ValueRange{add(e, b.position(e, next), column)},
+                                       /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+          }
           for (int64_t i = 0; i < count; ++i)
             sum = fma(e, factors[i], load(e, tile.vector, b.flat, add(e, starts[i], column), mask),
                       sum);
