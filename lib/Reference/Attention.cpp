@@ -14,7 +14,8 @@ using namespace mlir;
 using namespace quern;
 using namespace quern::reference;
 
-//===- Softmax -----------------------------------------------------------------------------------===//
+//===- Softmax
+//-----------------------------------------------------------------------------------===//
 
 /// The softmax of `n` numbers, in place; gives their log-sum-exp.
 static double softmaxRow(double *row, int64_t n) {
@@ -49,7 +50,8 @@ static void softmaxBackward(SoftmaxBackwardOp op, Interpreter &in) {
   in.set(op.getResult(), std::move(dx));
 }
 
-//===- Rotary embedding --------------------------------------------------------------------------===//
+//===- Rotary embedding
+//--------------------------------------------------------------------------===//
 
 static void rotaryEmbedding(RotaryEmbeddingOp op, Interpreter &in) {
   const Array &x = in.get(op.getX());
@@ -71,7 +73,8 @@ static void rotaryEmbedding(RotaryEmbeddingOp op, Interpreter &in) {
   in.set(op.getResult(), std::move(y));
 }
 
-//===- Attention ---------------------------------------------------------------------------------===//
+//===- Attention
+//---------------------------------------------------------------------------------===//
 
 namespace {
 /// What the three attention ops have in common.
@@ -125,17 +128,26 @@ struct Attention {
 
 static void attention(AttentionOp op, Interpreter &in) {
   const Array *offset = in.find(op.getOffset());
-  Attention a{in.get(op.getQ()),         in.get(op.getK()), in.get(op.getV()),
-              in.find(op.getMask()),     in.find(op.getLengths()),
-              op.getCausal(),            offset ? offset->flatInteger(0) : 0,
+  Attention a{in.get(op.getQ()),
+              in.get(op.getK()),
+              in.get(op.getV()),
+              in.find(op.getMask()),
+              in.find(op.getLengths()),
+              op.getCausal(),
+              offset ? offset->flatInteger(0) : 0,
               op.getEffectiveScale()};
   in.set(op.getResult(), a.forward(nullptr));
 }
 
 static void attentionForward(AttentionForwardOp op, Interpreter &in) {
-  Attention a{in.get(op.getQ()),     in.get(op.getK()),        in.get(op.getV()),
-              in.find(op.getMask()), in.find(op.getLengths()), op.getCausal(),
-              0,                     op.getScale().convertToDouble()};
+  Attention a{in.get(op.getQ()),
+              in.get(op.getK()),
+              in.get(op.getV()),
+              in.find(op.getMask()),
+              in.find(op.getLengths()),
+              op.getCausal(),
+              0,
+              op.getScale().convertToDouble()};
   Array lse;
   in.set(op.getResult(), a.forward(&lse));
   in.set(op.getLse(), std::move(lse));
@@ -143,9 +155,14 @@ static void attentionForward(AttentionForwardOp op, Interpreter &in) {
 
 /// P = exp(scores - lse), D = rowsum(dO * O), dS = P * (dO V^T - D).
 static void attentionBackward(AttentionBackwardOp op, Interpreter &in) {
-  Attention a{in.get(op.getQ()),     in.get(op.getK()),        in.get(op.getV()),
-              in.find(op.getMask()), in.find(op.getLengths()), op.getCausal(),
-              0,                     op.getScale().convertToDouble()};
+  Attention a{in.get(op.getQ()),
+              in.get(op.getK()),
+              in.get(op.getV()),
+              in.find(op.getMask()),
+              in.find(op.getLengths()),
+              op.getCausal(),
+              0,
+              op.getScale().convertToDouble()};
   const Array &o = in.get(op.getO()), &lse = in.get(op.getLse()), &dO = in.get(op.getGradient());
   Array dq = Array::zerosLike(a.q), dk = Array::zerosLike(a.k), dv = Array::zerosLike(a.v);
   std::vector<double> row;

@@ -19,7 +19,8 @@ using namespace mlir;
 using namespace quern;
 using namespace quern::reference;
 
-//===- Floats ------------------------------------------------------------------------------------===//
+//===- Floats
+//------------------------------------------------------------------------------------===//
 
 template <typename OpTy, auto function>
 static void unary(OpTy op, Interpreter &in) {
@@ -66,22 +67,38 @@ static bool compare(arith::CmpFPredicate predicate, double a, double b) {
   using P = arith::CmpFPredicate;
   bool unordered = std::isnan(a) || std::isnan(b);
   switch (predicate) {
-  case P::AlwaysFalse: return false;
-  case P::AlwaysTrue: return true;
-  case P::ORD: return !unordered;
-  case P::UNO: return unordered;
-  case P::OEQ: return a == b;
-  case P::OGT: return a > b;
-  case P::OGE: return a >= b;
-  case P::OLT: return a < b;
-  case P::OLE: return a <= b;
-  case P::ONE: return !unordered && a != b;
-  case P::UEQ: return unordered || a == b;
-  case P::UGT: return unordered || a > b;
-  case P::UGE: return unordered || a >= b;
-  case P::ULT: return unordered || a < b;
-  case P::ULE: return unordered || a <= b;
-  case P::UNE: return unordered || a != b;
+  case P::AlwaysFalse:
+    return false;
+  case P::AlwaysTrue:
+    return true;
+  case P::ORD:
+    return !unordered;
+  case P::UNO:
+    return unordered;
+  case P::OEQ:
+    return a == b;
+  case P::OGT:
+    return a > b;
+  case P::OGE:
+    return a >= b;
+  case P::OLT:
+    return a < b;
+  case P::OLE:
+    return a <= b;
+  case P::ONE:
+    return !unordered && a != b;
+  case P::UEQ:
+    return unordered || a == b;
+  case P::UGT:
+    return unordered || a > b;
+  case P::UGE:
+    return unordered || a >= b;
+  case P::ULT:
+    return unordered || a < b;
+  case P::ULE:
+    return unordered || a <= b;
+  case P::UNE:
+    return unordered || a != b;
   }
   return false;
 }
@@ -101,7 +118,8 @@ static void fusedMultiplyAdd(math::FmaOp op, Interpreter &in) {
   in.set(op.getResult(), std::move(y));
 }
 
-//===- Integers ----------------------------------------------------------------------------------===//
+//===- Integers
+//----------------------------------------------------------------------------------===//
 
 static unsigned widthOf(Value value) {
   Type type = getElementTypeOrSelf(value.getType());
@@ -162,9 +180,9 @@ static void cmpi(arith::CmpIOp op, Interpreter &in) {
   unsigned width = widthOf(op.getLhs());
   Array y = Array::integers(a.shape());
   for (int64_t i = 0; i < y.size(); ++i)
-    y.flatInteger(i) =
-        arith::applyCmpPredicate(op.getPredicate(), APInt(width, unsignedOf(a.flatInteger(i), width)),
-                                 APInt(width, unsignedOf(b.flatInteger(i), width)));
+    y.flatInteger(i) = arith::applyCmpPredicate(op.getPredicate(),
+                                                APInt(width, unsignedOf(a.flatInteger(i), width)),
+                                                APInt(width, unsignedOf(b.flatInteger(i), width)));
   in.set(op.getResult(), std::move(y));
 }
 
@@ -175,10 +193,7 @@ static void convertInteger(OpTy op, Interpreter &in) {
   unsigned from = widthOf(op->getOperand(0)), to = widthOf(op->getResult(0));
   for (int64_t i = 0; i < y.size(); ++i) {
     int64_t x = y.flatInteger(i);
-    y.flatInteger(i) = wrap(isUnsigned ? unsignedOf(x, from)
-                            : from == 1 ? -(x & 1)
-                                        : x,
-                            to);
+    y.flatInteger(i) = wrap(isUnsigned ? unsignedOf(x, from) : from == 1 ? -(x & 1) : x, to);
   }
   in.set(op->getResult(0), std::move(y));
 }
@@ -189,9 +204,9 @@ static void integerToFloat(OpTy op, Interpreter &in) {
   unsigned from = widthOf(op->getOperand(0));
   Array y = Array::floats(x.shape());
   for (int64_t i = 0; i < y.size(); ++i)
-    y.flat(i) = isUnsigned ? static_cast<double>(unsignedOf(x.flatInteger(i), from))
-                           : static_cast<double>(from == 1 ? -(x.flatInteger(i) & 1)
-                                                           : x.flatInteger(i));
+    y.flat(i) = isUnsigned
+                    ? static_cast<double>(unsignedOf(x.flatInteger(i), from))
+                    : static_cast<double>(from == 1 ? -(x.flatInteger(i) & 1) : x.flatInteger(i));
   in.set(op->getResult(0), std::move(y));
 }
 
@@ -207,7 +222,8 @@ static LogicalResult floatToInteger(arith::FPToSIOp op, Interpreter &in) {
   return success();
 }
 
-//===- Constants and selection -------------------------------------------------------------------===//
+//===- Constants and selection
+//-------------------------------------------------------------------===//
 
 static int64_t numberOf(const APInt &value) {
   return value.getBitWidth() == 1 ? value.getZExtValue() : value.getSExtValue();
@@ -260,7 +276,7 @@ void quern::reference::addElementwise(Table &table) {
   addBinary<math::PowFOp, std::pow>(table);
   addBinary<math::CopySignOp, std::copysign>(table);
   addUnary<arith::NegFOp, negative>(table);
-  addUnary<arith::ExtFOp, same>(table);   // all floats are f64 here
+  addUnary<arith::ExtFOp, same>(table); // all floats are f64 here
   addUnary<arith::TruncFOp, same>(table);
   addUnary<math::AbsFOp, std::fabs>(table);
   addUnary<math::CeilOp, std::ceil>(table);

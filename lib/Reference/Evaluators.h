@@ -1,4 +1,4 @@
-//===- Evaluators.h - The table of evaluators and what they share -------------------------------===//
+//===- Evaluators.h - The table of evaluators and what they share ----------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,4 +1,4 @@
-//===- Interpreter.cpp - Functions, blocks and the table of operations --------------------------===//
+//===- Interpreter.cpp - Functions, blocks and the table of operations -----------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -64,15 +64,15 @@ static LogicalResult checkDims(FunctionOp function, ArrayRef<Array> arguments) {
 
 FailureOr<Arrays> Interpreter::call(FunctionOp function, ArrayRef<Array> arguments) {
   if (arguments.size() != function.getNumArguments())
-    return function.emitError("@") << function.getSymName() << " takes "
-                                   << function.getNumArguments() << " arguments, not "
-                                   << arguments.size();
+    return function.emitError("@")
+           << function.getSymName() << " takes " << function.getNumArguments() << " arguments, not "
+           << arguments.size();
   for (auto [i, argument] : llvm::enumerate(arguments))
     if (!fits(argument, function.getArgumentTypes()[i]))
       return function.emitError("argument ")
-             << i << " of @" << function.getSymName() << " is "
-             << function.getArgumentTypes()[i] << ", which does not fit "
-             << (argument.isFloat() ? "floats " : "integers ") << formatShape(argument.shape());
+             << i << " of @" << function.getSymName() << " is " << function.getArgumentTypes()[i]
+             << ", which does not fit " << (argument.isFloat() ? "floats " : "integers ")
+             << formatShape(argument.shape());
   if (failed(checkDims(function, arguments)))
     return failure();
   return run(function.getBody().front(), arguments);

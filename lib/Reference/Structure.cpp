@@ -1,4 +1,4 @@
-//===- Structure.cpp - Parameters, layers, calls and scans --------------------------------------===//
+//===- Structure.cpp - Parameters, layers, calls and scans -----------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -22,6 +22,9 @@ static void setResults(Operation *op, Interpreter &in, ArrayRef<Array> arrays) {
   for (auto [result, array] : llvm::zip(op->getResults(), arrays))
     in.set(result, array);
 }
+
+/// A declaration; quern.read gives its value.
+static void declareParameter(ParameterOp, Interpreter &) {}
 
 static LogicalResult readParameter(ReadOp op, Interpreter &in) {
   FailureOr<Array> value = in.read(op);
@@ -89,6 +92,7 @@ static LogicalResult scanLayers(ScanOp op, Interpreter &in) {
 }
 
 void quern::reference::addStructure(Table &table) {
+  add<ParameterOp, declareParameter>(table);
   add<ReadOp, readParameter>(table);
   add<ApplyOp, applyLayers>(table);
   add<CallOp, callFunction>(table);

@@ -17,9 +17,8 @@ using namespace quern::reference;
 static Array::Shape numbers(ArrayRef<OpFoldResult> mixed, Interpreter &in) {
   Array::Shape result;
   for (OpFoldResult number : mixed)
-    result.push_back(isa<Attribute>(number)
-                         ? cast<IntegerAttr>(cast<Attribute>(number)).getInt()
-                         : in.get(cast<Value>(number)).flatInteger(0));
+    result.push_back(isa<Attribute>(number) ? cast<IntegerAttr>(cast<Attribute>(number)).getInt()
+                                            : in.get(cast<Value>(number)).flatInteger(0));
   return result;
 }
 
@@ -80,7 +79,9 @@ static LogicalResult dim(tensor::DimOp op, Interpreter &in) {
   return success();
 }
 
-static void castType(tensor::CastOp op, Interpreter &in) { in.set(op.getDest(), in.get(op.getSource())); }
+static void castType(tensor::CastOp op, Interpreter &in) {
+  in.set(op.getDest(), in.get(op.getSource()));
+}
 
 /// Zeros: what an empty tensor holds does not matter.
 static void empty(tensor::EmptyOp op, Interpreter &in) {

@@ -27,7 +27,8 @@ Array quern::reference::sumRows(const Array &x) {
   return y;
 }
 
-//===- Embeddings --------------------------------------------------------------------------------===//
+//===- Embeddings
+//--------------------------------------------------------------------------------===//
 
 static LogicalResult embeddingBackward(EmbeddingBackwardOp op, Interpreter &in) {
   const Array &tokens = in.get(op.getTokens()), &dy = in.get(op.getGradient());
@@ -48,8 +49,8 @@ static LogicalResult positionEmbeddingBackward(PositionEmbeddingBackwardOp op, I
   const Array &dy = in.get(op.getGradient());
   Array dtable = Array::floats({static_cast<int64_t>(op.getRows()), dy.width()});
   if (dy.dim(1) > dtable.dim(0))
-    return op.emitError("a sequence of ") << dy.dim(1) << " is longer than a table of "
-                                          << dtable.dim(0);
+    return op.emitError("a sequence of ")
+           << dy.dim(1) << " is longer than a table of " << dtable.dim(0);
   for (int64_t b = 0; b < dy.dim(0); ++b)
     for (int64_t t = 0; t < dy.dim(1); ++t)
       for (int64_t c = 0; c < dy.width(); ++c)
@@ -59,7 +60,8 @@ static LogicalResult positionEmbeddingBackward(PositionEmbeddingBackwardOp op, I
   return success();
 }
 
-//===- Norms and linear maps ---------------------------------------------------------------------===//
+//===- Norms and linear maps
+//---------------------------------------------------------------------===//
 
 static void normBackward(NormBackwardOp op, Interpreter &in) {
   const Array &x = in.get(op.getX()), &dy = in.get(op.getGradient());
@@ -111,7 +113,8 @@ static void linearWeightGradient(LinearWeightGradientOp op, Interpreter &in) {
   in.set(op.getResult(), std::move(dw));
 }
 
-//===- Activations -------------------------------------------------------------------------------===//
+//===- Activations
+//-------------------------------------------------------------------------------===//
 
 static LogicalResult activationBackward(ActivationBackwardOp op, Interpreter &in) {
   const Activation *activation = findActivation(op.getFunction());
@@ -138,13 +141,14 @@ static void swigluBackward(SwigluBackwardOp op, Interpreter &in) {
   in.set(op.getDup(), std::move(dup));
 }
 
-//===- Losses ------------------------------------------------------------------------------------===//
+//===- Losses
+//------------------------------------------------------------------------------------===//
 
 static LogicalResult crossEntropyBackward(CrossEntropyBackwardOp op, Interpreter &in) {
   double loss;
   Array gradient;
-  if (failed(crossEntropy(op, in.get(op.getLogits()), in.get(op.getTargets()),
-                          op.getIgnoreIndex(), loss, &gradient)))
+  if (failed(crossEntropy(op, in.get(op.getLogits()), in.get(op.getTargets()), op.getIgnoreIndex(),
+                          loss, &gradient)))
     return failure();
   for (int64_t i = 0; i < gradient.size(); ++i)
     gradient.flat(i) *= in.get(op.getGradient()).flat(0);
@@ -171,7 +175,8 @@ static LogicalResult linearCrossEntropyGradient(LinearCrossEntropyGradientOp op,
   return success();
 }
 
-//===- Optimizer ---------------------------------------------------------------------------------===//
+//===- Optimizer
+//---------------------------------------------------------------------------------===//
 
 static void squaredNorm(SquaredNormOp op, Interpreter &in) {
   double sum = 0;
@@ -202,7 +207,8 @@ static void adamW(AdamWOp op, Interpreter &in) {
   in.set(op.getNewSecondMoment(), std::move(v));
 }
 
-//===- Decoding ----------------------------------------------------------------------------------===//
+//===- Decoding
+//----------------------------------------------------------------------------------===//
 
 static LogicalResult cacheAppend(CacheAppendOp op, Interpreter &in) {
   const Array &x = in.get(op.getX());

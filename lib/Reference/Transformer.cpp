@@ -13,7 +13,8 @@ using namespace mlir;
 using namespace quern;
 using namespace quern::reference;
 
-//===- Embeddings --------------------------------------------------------------------------------===//
+//===- Embeddings
+//--------------------------------------------------------------------------------===//
 
 static LogicalResult embedding(EmbeddingOp op, Interpreter &in) {
   const Array &tokens = in.get(op.getTokens()), &table = in.get(op.getTable());
@@ -44,7 +45,8 @@ static LogicalResult positionEmbedding(PositionEmbeddingOp op, Interpreter &in) 
   return success();
 }
 
-//===- Norms -------------------------------------------------------------------------------------===//
+//===- Norms
+//-------------------------------------------------------------------------------------===//
 
 static Array norm(const Array &x, const Array *weight, const Array *bias, double epsilon,
                   NormKind kind) {
@@ -58,9 +60,9 @@ static Array norm(const Array &x, const Array *weight, const Array *bias, double
     for (int64_t i = 0; i < n; ++i)
       variance += (x.row(r)[i] - mean) * (x.row(r)[i] - mean) / n;
     for (int64_t i = 0; i < n; ++i)
-      y.row(r)[i] = (x.row(r)[i] - mean) / std::sqrt(variance + epsilon) *
-                        (weight ? weight->flat(i) : 1.0) +
-                    (bias ? bias->flat(i) : 0.0);
+      y.row(r)[i] =
+          (x.row(r)[i] - mean) / std::sqrt(variance + epsilon) * (weight ? weight->flat(i) : 1.0) +
+          (bias ? bias->flat(i) : 0.0);
   }
   return y;
 }
@@ -84,7 +86,8 @@ static void residualNorm(ResidualNormOp op, Interpreter &in) {
   in.set(op.getSum(), std::move(sum));
 }
 
-//===- Linear maps -------------------------------------------------------------------------------===//
+//===- Linear maps
+//-------------------------------------------------------------------------------===//
 
 Array quern::reference::linear(const Array &x, const Array &weight, const Array *bias,
                                bool transposed) {
@@ -110,8 +113,7 @@ static void linearOp(LinearOp op, Interpreter &in) {
 static void fusedLinear(FusedLinearOp op, Interpreter &in) {
   for (auto [i, result] : llvm::enumerate(op.getResults())) {
     const Array *bias = op.getBiases().empty() ? nullptr : &in.get(op.getBiases()[i]);
-    in.set(result,
-           linear(in.get(op.getX()), in.get(op.getWeights()[i]), bias, op.getTransposed()));
+    in.set(result, linear(in.get(op.getX()), in.get(op.getWeights()[i]), bias, op.getTransposed()));
   }
 }
 
@@ -135,7 +137,8 @@ static void matmul(MatmulOp op, Interpreter &in) {
   in.set(op.getResult(), std::move(c));
 }
 
-//===- Activations -------------------------------------------------------------------------------===//
+//===- Activations
+//-------------------------------------------------------------------------------===//
 
 static double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 static const double sqrt2OverPi = std::sqrt(2 / M_PI);
@@ -158,7 +161,9 @@ static const llvm::StringMap<Activation> &activations() {
        {[](double x) { return x * sigmoid(x); },
         [](double x) { return sigmoid(x) * (1 + x * (1 - sigmoid(x))); }}},
       {"relu",
-       {[](double x) { return x > 0 ? x : std::isnan(x) ? x : 0.0; },
+       {[](double x) { return x > 0           ? x
+                              : std::isnan(x) ? x
+                                              : 0.0; },
         [](double x) { return x > 0 ? 1.0 : 0.0; }}},
   };
   return table;
@@ -190,7 +195,8 @@ static void swiglu(SwigluOp op, Interpreter &in) {
   in.set(op.getResult(), std::move(y));
 }
 
-//===- Losses ------------------------------------------------------------------------------------===//
+//===- Losses
+//------------------------------------------------------------------------------------===//
 
 LogicalResult quern::reference::crossEntropy(Operation *op, const Array &logits,
                                              const Array &targets, int64_t ignoreIndex,
@@ -225,8 +231,8 @@ LogicalResult quern::reference::crossEntropy(Operation *op, const Array &logits,
 
 static LogicalResult crossEntropyOp(CrossEntropyOp op, Interpreter &in) {
   double loss;
-  if (failed(crossEntropy(op, in.get(op.getLogits()), in.get(op.getTargets()),
-                          op.getIgnoreIndex(), loss, nullptr)))
+  if (failed(crossEntropy(op, in.get(op.getLogits()), in.get(op.getTargets()), op.getIgnoreIndex(),
+                          loss, nullptr)))
     return failure();
   in.set(op.getLoss(), Array::floats({}, loss));
   return success();
@@ -234,10 +240,9 @@ static LogicalResult crossEntropyOp(CrossEntropyOp op, Interpreter &in) {
 
 static LogicalResult linearCrossEntropy(LinearCrossEntropyOp op, Interpreter &in) {
   double loss;
-  Array logits = linear(in.get(op.getX()), in.get(op.getWeight()), in.find(op.getBias()),
-                        op.getTransposed());
-  if (failed(crossEntropy(op, logits, in.get(op.getTargets()), op.getIgnoreIndex(), loss,
-                          nullptr)))
+  Array logits =
+      linear(in.get(op.getX()), in.get(op.getWeight()), in.find(op.getBias()), op.getTransposed());
+  if (failed(crossEntropy(op, logits, in.get(op.getTargets()), op.getIgnoreIndex(), loss, nullptr)))
     return failure();
   in.set(op.getLoss(), Array::floats({}, loss));
   return success();

@@ -1,4 +1,4 @@
-//===- Interpreter.h - Executable semantics of quern functions ----------------------------------===//
+//===- Interpreter.h - Executable semantics of quern functions -------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
