@@ -65,7 +65,7 @@ LogicalResult quern::reference::compareFunctions(FunctionOp a, FunctionOp b,
         << llvm::format("%.3g", difference.magnitude);
     llvm::outs() << line << "\n";
     if (!fits)
-      a.emitError(line) << ", more than " << llvm::formatv("{0}", tolerance).str();
+      a.emitError(line) << ", more than " << llvm::formatv("{0:e2}", tolerance).str();
     same &= fits;
   }
   return success(same);
@@ -85,22 +85,45 @@ public:
     return (*results)[0].flat(0);
   }
 
-  /// d loss / d element, by central differences of fourth order.
+  /// d loss / d element by Ridders' method (1982): central differences at halved steps,
+  /// extrapolated to a step of zero as long as that brings them closer together.
   FailureOr<double> derivative(double &element) {
-    const double h = 1e-3, start = element;
-    double sum = 0;
-    for (auto [step, weight] : {std::pair(1, 8), {-1, -8}, {2, -1}, {-2, 1}}) {
-      element = start + step * h;
-      FailureOr<double> value = (*this)();
-      element = start;
-      if (failed(value))
+    constexpr int levels = 7;
+    double table[levels][levels], best = 0, error = infinity;
+    double h = 0.04;
+    for (int i = 0; i < levels; ++i, h /= 2) {
+      FailureOr<double> difference = centralDifference(element, h);
+      if (failed(difference))
         return failure();
-      sum += weight * *value;
+      table[i][0] = *difference;
+      double power = 1;
+      for (int j = 1; j <= i; ++j) {
+        power *= 4;
+        table[i][j] = (power * table[i][j - 1] - table[i - 1][j - 1]) / (power - 1);
+        double change = std::max(std::fabs(table[i][j] - table[i][j - 1]),
+                                 std::fabs(table[i][j] - table[i - 1][j - 1]));
+        if (change <= error) {
+          error = change;
+          best = table[i][j];
+        }
+      }
     }
-    return sum / (12 * h);
+    return best;
   }
 
 private:
+  FailureOr<double> centralDifference(double &element, double h) {
+    const double start = element;
+    element = start + h;
+    FailureOr<double> above = (*this)();
+    element = start - h;
+    FailureOr<double> below = (*this)();
+    element = start;
+    if (failed(above) || failed(below))
+      return failure();
+    return (*above - *below) / (2 * h);
+  }
+
   FunctionOp loss;
   NamedArrays &parameters;
   Arrays arguments;

@@ -23,11 +23,11 @@ Difference compareArrays(const Array &a, const Array &b);
 llvm::LogicalResult compareFunctions(FunctionOp a, FunctionOp b, const ValueSource &source,
                                      double tolerance);
 
-/// Compares each gradient that `program` gives (its results with the role "gradient") with central
-/// differences of fourth order of the function `loss` in its model:
-/// `(8 (f(x+h) - f(x-h)) - (f(x+2h) - f(x-2h))) / 12h`. Parameters without a gradient must not
-/// matter. The tolerance is relative to the largest gradient of the parameter. Prints a line for
-/// each parameter, and reports an error at the parameter where a gradient is wrong.
+/// Compares each gradient that `program` gives (its results with the role "gradient") with finite
+/// differences of the function `loss` in its model (Ridders 1982: central differences, extrapolated
+/// to a step of zero). Parameters without a gradient must not matter. The tolerance is relative to
+/// the largest gradient of the parameter. Prints a line for each parameter, and reports an error at
+/// the parameter where a gradient is wrong.
 llvm::LogicalResult checkGradients(ModelOp model, FunctionOp loss, FunctionOp program,
                                    const ValueSource &source, double tolerance);
 
