@@ -12,6 +12,8 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "llvm/Support/MathExtras.h"
 
+#include <utility>
+
 using namespace mlir;
 
 namespace quern::cpu {
@@ -79,9 +81,13 @@ LogicalResult emit(kernel::GemmOp op, ValueRange operands, Emission &e) {
                                     /*withElseRegion=*/true);
     OpBuilder::InsertionGuard guard(e.builder);
     e.builder.setInsertionPointToStart(choice.thenBlock());
+    int64_t before = e.scratchBytes;
     emitFewRows(e, a, b, transposeB, epilogue);
+    // Only one of the two runs: they use the same scratch memory.
+    int64_t afterFew = std::exchange(e.scratchBytes, before);
     e.builder.setInsertionPointToStart(choice.elseBlock());
     tiled();
+    e.scratchBytes = std::max(e.scratchBytes, afterFew);
   }
   return success();
 }
