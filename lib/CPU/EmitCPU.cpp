@@ -102,6 +102,9 @@ FailureOr<KernelFunction> Emitter::getKernel(Operation *op) {
   auto function =
       func::FuncOp::create(builder, op->getLoc(), name, builder.getFunctionType(types, {}));
   function.setPrivate();
+  // Profiles then tell kernels apart, and LLVM optimizes many small functions rather than one huge
+  // one.
+  function->setAttr("passthrough", builder.getStrArrayAttr({"noinline"}));
   symbols.insert(function);
   Block *entry = function.addEntryBlock();
   builder.setInsertionPointToStart(entry);
