@@ -38,7 +38,8 @@ public:
   }
 
   void runOnOperation() override {
-    SmallVector<std::string> known = {"forward", "loss", "gradients", "train_step"};
+    SmallVector<std::string> known = {"forward",    "loss",    "gradients",
+                                      "train_step", "prefill", "decode"};
     for (const std::string &name : programs)
       if (!llvm::is_contained(known, name)) {
         InFlightDiagnostic error = mlir::emitError(getOperation().getLoc(), "unknown program '")
@@ -52,6 +53,28 @@ public:
   }
 
 private:
+  /// Not every model generates text: without a wish for it, a remark tells why there is no decoder.
+  LogicalResult deriveDecoderIfPossible(ModelOp model, StringRef name) {
+    std::optional<Location> where;
+    std::string reason;
+    FunctionOp program;
+    {
+      ScopedDiagnosticHandler handler(&getContext(), [&](Diagnostic &diagnostic) {
+        if (!where && diagnostic.getSeverity() == DiagnosticSeverity::Error) {
+          where = diagnostic.getLocation();
+          reason = diagnostic.str();
+        }
+        return success();
+      });
+      program = deriveDecoder(model, name, /*oneToken=*/name == "decode");
+    }
+    if (program)
+      ++numPrograms;
+    else if (name == "decode") // prefill fails for the same reason
+      mlir::emitRemark(*where, reason);
+    return success();
+  }
+
   LogicalResult deriveAll(ModelOp model, ArrayRef<std::string> known) {
     for (const std::string &name : known)
       if (programs.empty() || llvm::is_contained(programs, name))
@@ -78,8 +101,12 @@ private:
       program = expand(model, model.lookupSymbol<FunctionOp>(name), name);
     else if (name == "gradients")
       program = deriveGradients(model, name, reports);
-    else
+    else if (name == "train_step")
       program = deriveTrainStep(model, reports);
+    else if (programs.empty())
+      return deriveDecoderIfPossible(model, name);
+    else
+      program = deriveDecoder(model, name, /*oneToken=*/name == "decode");
     if (!program)
       return failure();
     ++numPrograms;

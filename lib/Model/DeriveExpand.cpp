@@ -195,7 +195,7 @@ FunctionOp Expander::run() {
          b.getNamedAttr("quern.role", b.getStringAttr("parameter"))}));
   });
 
-  b.setInsertionPointAfter(source);
+  b.setInsertionPointToEnd(&model.getBody().front());
   auto program =
       FunctionOp::create(b, source.getLoc(), name, b.getFunctionType(types, TypeRange()));
   program.setProgram(true);

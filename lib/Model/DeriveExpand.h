@@ -13,8 +13,8 @@
 namespace quern::model {
 
 /// Adds the program `name` to the model: `source` with calls inlined, applied layers as scans and
-/// parameters as arguments. It stands after `source`, whose name it may have until `eraseSources`.
-/// Null after an error.
+/// parameters as arguments. It stands at the end of the model, and may have the name of `source`
+/// until `eraseSources`. Null after an error.
 FunctionOp expand(ModelOp model, FunctionOp source, llvm::StringRef name);
 
 /// Erases the functions that programs have replaced: all that are no programs, except a `forward`

@@ -20,6 +20,11 @@ FunctionOp deriveGradients(ModelOp model, llvm::StringRef name,
 /// The program `train_step`. Null after an error.
 FunctionOp deriveTrainStep(ModelOp model, llvm::SmallVectorImpl<ScanReport> &reports);
 
+/// `prefill`, or `decode` when `oneToken`: the forward pass with caches of keys and values, for
+/// positions that begin at the argument `position`. Null after an error, which names what looks
+/// across the sequence.
+FunctionOp deriveDecoder(ModelOp model, llvm::StringRef name, bool oneToken);
+
 /// Arguments and results of a program under construction, with their attributes.
 class ProgramBuilder {
 public:

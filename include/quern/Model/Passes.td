@@ -278,6 +278,11 @@ def Derive : Pass<"quern-derive", "::mlir::ModuleOp"> {
       backward pass; norms, activations and other cheap work are computed again. With `report`, remarks tell bytes
       and flops.
     - `train_step`: the gradients, clipped to a global norm, and AdamW's update of each parameter.
+    - `prefill`, `decode`: the forward pass for positions that begin at the argument `position`, with caches of keys and
+      values, `cache.<layers>.<number>.keys` and `.values`, [layers, batch, capacity, heads, size]; decode takes one
+      position. The sequence, the dimension of that name of an input, is followed through the program:
+      causal self-attention appends to the caches and sees them, embeddings of positions get an offset, and anything else that looks
+      across the sequence is an error, or a remark where decoders were not asked for.
 
     Functions that are no programs are erased; a `forward` that was not asked for stays.
 
