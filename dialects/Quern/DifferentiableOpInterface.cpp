@@ -30,6 +30,13 @@ Value Adjoints::getOrZero(OpBuilder &b, Value value) const {
   return createFull(b, value.getLoc(), 0, value);
 }
 
+bool Adjoints::isInBackwardLoop(OpOperand &use) const {
+  if (!marker)
+    return false;
+  Operation *user = marker->getBlock()->findAncestorOpInBlock(*use.getOwner());
+  return user && marker->isBeforeInBlock(user);
+}
+
 Value Adjoints::take(Value value) {
   auto it = sums.find(value);
   if (it == sums.end())

@@ -37,7 +37,9 @@ struct RecomputeCost {
 /// depend on are *inactive*, and have none.
 class Adjoints {
 public:
-  explicit Adjoints(const llvm::DenseSet<mlir::Value> &active) : active(active) {}
+  /// In the body of a loop, `marker` stands between its forward ops and the backward ops.
+  explicit Adjoints(const llvm::DenseSet<mlir::Value> &active, mlir::Operation *marker = nullptr)
+      : active(active), marker(marker) {}
 
   bool isActive(mlir::Value value) const { return value && active.contains(value); }
   /// The sum of what was added; null when nothing was.
@@ -49,11 +51,14 @@ public:
   mlir::Value take(mlir::Value value);
   /// Adds to the adjoint of `value`, unless it is inactive.
   void add(mlir::OpBuilder &b, mlir::Value value, mlir::Value gradient);
+  /// Whether a use is in the backward part of a loop's body, where values are saved or recomputed.
+  bool isInBackwardLoop(mlir::OpOperand &use) const;
   /// Replaces the adjoint of `value`.
   void set(mlir::Value value, mlir::Value gradient) { sums[value] = gradient; }
 
 private:
   const llvm::DenseSet<mlir::Value> &active;
+  mlir::Operation *marker;
   llvm::DenseMap<mlir::Value, mlir::Value> sums;
 };
 

@@ -8,7 +8,7 @@
 
 #include "DeriveExpand.h"
 #include "DerivePrograms.h"
-#include "GradientCut.h"
+#include "Gradient.h"
 #include "GradientRules.h"
 #include "quern/Model/Passes.h"
 
@@ -96,13 +96,12 @@ private:
     if (auto present = model.lookupSymbol<FunctionOp>(name); present && present.getProgram())
       return success();
     FunctionOp program;
-    SmallVector<ScanReport> reports;
     if (name == "forward" || name == "loss")
       program = expand(model, model.lookupSymbol<FunctionOp>(name), name);
     else if (name == "gradients")
-      program = deriveGradients(model, name, reports);
+      program = deriveGradients(model, name);
     else if (name == "train_step")
-      program = deriveTrainStep(model, reports);
+      program = deriveTrainStep(model);
     else if (programs.empty())
       return deriveDecoderIfPossible(model, name);
     else
@@ -110,10 +109,11 @@ private:
     if (!program)
       return failure();
     ++numPrograms;
-    for (const ScanReport &one : reports) {
-      numSaved += one.saved.size();
-      numRecomputed += one.recomputed.size();
-    }
+    // One report is enough: train_step has the backward pass of gradients.
+    bool first = name == "gradients" || !model.lookupSymbol<FunctionOp>("gradients");
+    GradientSummary summary = summarizeGradients(program, report && first);
+    numSaved += summary.numSaved;
+    numRecomputed += summary.numRecomputed;
     return success();
   }
 };

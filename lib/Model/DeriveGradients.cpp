@@ -8,6 +8,7 @@
 
 #include "DeriveExpand.h"
 #include "DerivePrograms.h"
+#include "Gradient.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -58,8 +59,7 @@ void ProgramBuilder::addResult(Value value, StringRef name, StringRef role, Attr
 //===- Gradients
 //---------------------------------------------------------------------------------===//
 
-FunctionOp model::deriveGradients(ModelOp model, StringRef name,
-                                  SmallVectorImpl<ScanReport> &reports) {
+FunctionOp model::deriveGradients(ModelOp model, StringRef name) {
   auto source = model.lookupSymbol<FunctionOp>("loss");
   if (source.getNumResults() == 0 ||
       cast<RankedTensorType>(source.getResultTypes()[0]).getRank() != 0 ||
@@ -89,7 +89,6 @@ FunctionOp model::deriveGradients(ModelOp model, StringRef name,
     builder.addResult(gradient, program.getArgumentName(index), "gradient",
                       program.getArgAttr(index, "quern.parameter"));
   eraseDeadOps(program.getBody());
-  reports.append(differentiator.getReports().begin(), differentiator.getReports().end());
   return program;
 }
 
@@ -153,8 +152,8 @@ static Value clipScale(OpBuilder &b, Location loc, Value norm, Value clip) {
   return arith::SelectOp::create(b, loc, clips, limited, one);
 }
 
-FunctionOp model::deriveTrainStep(ModelOp model, SmallVectorImpl<ScanReport> &reports) {
-  FunctionOp program = deriveGradients(model, "train_step", reports);
+FunctionOp model::deriveTrainStep(ModelOp model) {
+  FunctionOp program = deriveGradients(model, "train_step");
   if (!program)
     return {};
   ProgramBuilder builder(program);

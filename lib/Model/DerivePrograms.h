@@ -8,17 +8,16 @@
 #ifndef QUERN_LIB_MODEL_DERIVEPROGRAMS_H
 #define QUERN_LIB_MODEL_DERIVEPROGRAMS_H
 
-#include "Gradient.h"
+#include "dialects/Quern/Quern.h"
 
 namespace quern::model {
 
 /// The program `name`: the loss and its gradients with respect to all parameters. Null after an
 /// error.
-FunctionOp deriveGradients(ModelOp model, llvm::StringRef name,
-                           llvm::SmallVectorImpl<ScanReport> &reports);
+FunctionOp deriveGradients(ModelOp model, llvm::StringRef name);
 
 /// The program `train_step`. Null after an error.
-FunctionOp deriveTrainStep(ModelOp model, llvm::SmallVectorImpl<ScanReport> &reports);
+FunctionOp deriveTrainStep(ModelOp model);
 
 /// `prefill`, or `decode` when `oneToken`: the forward pass with caches of keys and values, for
 /// positions that begin at the argument `position`. Null after an error, which names what looks

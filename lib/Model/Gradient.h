@@ -13,14 +13,19 @@
 
 namespace quern::model {
 
-/// What the backward pass of one scan keeps and what it computes again; for reports.
-struct ScanReport {
-  mlir::Location loc;
-  int64_t count;
-  llvm::SmallVector<mlir::Type> saved;
-  /// Types of what is recomputed, and the operations that this costs for each element.
-  llvm::SmallVector<std::pair<mlir::Type, double>> recomputed;
+/// Marks, for `summarizeGradients`: how many of a scan's last results are saved for the backward
+/// pass, and ops that the backward pass runs again.
+constexpr llvm::StringLiteral savedTag = "quern.saved";
+constexpr llvm::StringLiteral recomputedTag = "quern.recomputed";
+
+/// What the backward passes of a program's loops save and recompute.
+struct GradientSummary {
+  unsigned numSaved = 0, numRecomputed = 0;
 };
+
+/// Sums up and removes the marks; with `remarks`, reports the bytes and flops of each loop at its
+/// place.
+GradientSummary summarizeGradients(FunctionOp program, bool remarks);
 
 /// Builds the backward pass of a closed program, by reverse mode (Speelpenning 1980; Griewank and
 /// Walther 2008, chapter 3).
@@ -33,8 +38,6 @@ public:
   llvm::LogicalResult run(mlir::Value loss, mlir::ValueRange wanted,
                           llvm::SmallVectorImpl<mlir::Value> &gradients);
 
-  llvm::ArrayRef<ScanReport> getReports() const { return reports; }
-
 private:
   /// Marks the values that depend on active ones.
   void findActive(mlir::Block &block);
@@ -45,7 +48,6 @@ private:
 
   FunctionOp program;
   llvm::DenseSet<mlir::Value> active;
-  llvm::SmallVector<ScanReport> reports;
 };
 
 /// Erases ops whose results nobody uses.

@@ -87,6 +87,14 @@ static LogicalResult gradient(RmsNormOp op, OpBuilder &b, Adjoints &a) {
 }
 
 static LogicalResult gradient(ResidualNormOp op, OpBuilder &b, Adjoints &a) {
+  // The backward pass of a loop normalizes the saved sum again, and does not add again.
+  OpBuilder after(op->getNextNode());
+  Value again = op.getKind() == NormKind::Layer
+                    ? Value(LayerNormOp::create(after, op.getLoc(), op.getSum(), op.getWeight(),
+                                                op.getBias(), op.getEpsilonAttr()))
+                    : Value(RmsNormOp::create(after, op.getLoc(), op.getSum(), op.getWeight(),
+                                              op.getEpsilonAttr()));
+  op.getResult().replaceUsesWithIf(again, [&](OpOperand &use) { return a.isInBackwardLoop(use); });
   Value sum = a.get(op.getSum());
   if (Value dy = a.get(op.getResult()))
     sum = normGradient(op.getLoc(), b, a, op.getSum(), dy, sum, op.getWeight(), op.getBias(),

@@ -43,13 +43,11 @@ public:
     if (!mapping.contains(value) && value.getParentBlock() == &forward) {
       Operation *op = value.getDefiningOp();
       assert(op && "an argument of the forward body that is neither free nor saved");
-      clone(op);
-      for (Value result : op->getResults())
-        recomputed.push_back(result);
+      clone(op)->setAttr(recomputedTag, b.getUnitAttr());
     }
     return mapping.lookupOrDefault(value);
   }
-  void clone(Operation *op) {
+  Operation *clone(Operation *op) {
     // Operands of nested ops too; a read of the shape alone takes any value of that shape.
     SmallVector<std::pair<Value, Value>> shapes;
     op->walk([&](Operation *nested) {
@@ -73,15 +71,14 @@ public:
     // For this op alone: another may need the value itself.
     for (auto [value, similar] : shapes)
       mapping.map(value, similar);
-    b.clone(*op, mapping);
+    Operation *copy = b.clone(*op, mapping);
     for (auto [value, similar] : shapes)
       mapping.erase(value);
     for (Value result : op->getResults())
       available.push_back(result);
+    return copy;
   }
   OpBuilder &builder() { return b; }
-
-  SmallVector<Value> recomputed;
 
 private:
   Block &forward;
@@ -161,7 +158,7 @@ LogicalResult Differentiator::reverseScan(ScanOp scan, OpBuilder &b, Adjoints &o
   // Adjoints that come from outside, as arguments of the body for the time being.
   OpBuilder inside(yield);
   Operation *marker = UnrealizedConversionCastOp::create(inside, loc, TypeRange(), ValueRange());
-  Adjoints inner(active);
+  Adjoints inner(active, marker);
   DenseMap<Value, Value> incoming; // carried arguments, captured values, slices -> argument
   SmallVector<unsigned> carried;
   SmallVector<std::pair<unsigned, Value>> stackedIn; // stacked results with an adjoint
@@ -283,6 +280,7 @@ LogicalResult Differentiator::reverseScan(ScanOp scan, OpBuilder &b, Adjoints &o
   auto forward = ScanOp::create(atScan, loc, forwardTypes, scan.getInits(), scan.getStacks(), count,
                                 scan.getReverse());
   forward->setDiscardableAttrs(scan->getDiscardableAttrDictionary());
+  forward->setAttr(savedTag, b.getI64IntegerAttr(saved.size()));
   for (unsigned i = 0; i < saved.size(); ++i)
     stacks.push_back(forward.getResult(scan.getNumResults() + i));
   SmallVector<Type> backwardTypes(ValueRange(carriedOut).getTypes());
@@ -303,12 +301,6 @@ LogicalResult Differentiator::reverseScan(ScanOp scan, OpBuilder &b, Adjoints &o
   for (Value value : outputs)
     yielded.push_back(builder.lookup(value));
   YieldOp::create(builder.builder(), yield.getLoc(), yielded);
-
-  ScanReport report{loc, count, savedTypes, {}};
-  for (Value value : builder.recomputed)
-    if (auto op = dyn_cast<DifferentiableOpInterface>(value.getDefiningOp()))
-      report.recomputed.push_back({value.getType(), op.getRecomputeCost().flopsPerElement});
-  reports.push_back(report);
 
   // The forward body again without the backward ops.
   for (Operation *op : llvm::reverse(backwardOps))
