@@ -121,6 +121,11 @@ struct ColumnPanels {
   void visit(Emission &e, mlir::Value panel,
              llvm::function_ref<void(const RegisterTile &tile, int64_t width)> body) const;
 
+  /// Runs `body(panel, strip)` for each of `strips` strips of each panel, as Emission::forUnits
+  /// does; a narrow last panel counts for less.
+  void forUnits(Emission &e, mlir::Value strips,
+                llvm::function_ref<void(mlir::Value panel, mlir::Value strip)> body) const;
+
 private:
   RegisterTile tile;
   int64_t full = 0, edge = 0;

@@ -143,4 +143,24 @@ void ColumnPanels::visit(Emission &e, Value panel,
   body(edgeTile, edge);
 }
 
+void ColumnPanels::forUnits(Emission &e, Value strips,
+                            llvm::function_ref<void(Value, Value)> body) const {
+  auto run = [&](Value unit) { body(divide(e, unit, strips), remainder(e, unit, strips)); };
+  Value units = mul(e, count, strips);
+  if (!isStatic || !edge || !full)
+    return e.forUnits(units, run);
+  // Thread t takes the units that start in the t-th part of the whole work, counted in vectors.
+  int64_t edgeVectors = llvm::divideCeil(edge, tile.lanes);
+  Value work = mul(e, strips, full * tile.vectors + edgeVectors);
+  Value fullWork = mul(e, strips, full * tile.vectors), fullUnits = mul(e, strips, full);
+  auto firstUnit = [&](Value thread) {
+    Value start = divide(e, mul(e, work, thread), e.threads);
+    Value inFull = ceilDivide(e, minimum(e, start, fullWork), tile.vectors);
+    Value past = e.builder.createOrFold<arith::MaxSIOp>(e.loc, sub(e, start, fullWork), e.index(0));
+    Value inEdge = ceilDivide(e, past, edgeVectors);
+    return add(e, minimum(e, inFull, fullUnits), inEdge);
+  };
+  e.forLoop(firstUnit(e.thread), firstUnit(add(e, e.thread, 1)), 1, run);
+}
+
 } // namespace quern::cpu

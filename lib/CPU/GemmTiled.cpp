@@ -141,9 +141,8 @@ void TiledGemm::multiply(Value firstRow, Value rows, const DepthBlock &block, Va
   Value strips = ceilDivide(e, rows, stripPanels * tile.rows);
   Value rowPanels = ceilDivide(e, rows, tile.rows);
   memref::StoreOp::create(e.builder, e.loc, e.index(-1), packedPanel, ValueRange{zero});
-  e.forUnits(mul(e, columnPanels.count, strips), [&](Value unit) {
-    Value panel = divide(e, unit, strips);
-    Value from = mul(e, remainder(e, unit, strips), stripPanels);
+  columnPanels.forUnits(e, strips, [&](Value panel, Value strip) {
+    Value from = mul(e, strip, stripPanels);
     Value to = minimum(e, add(e, from, stripPanels), rowPanels);
     Value column = mul(e, panel, tile.columns());
     columnPanels.visit(e, panel, [&](const RegisterTile &tile, int64_t width) {
