@@ -20,7 +20,11 @@ using namespace quern::reference;
 
 std::string quern::reference::argumentName(FunctionOp function, unsigned index) {
   StringRef name = function.getArgumentName(index);
-  return name.empty() ? "argument" + std::to_string(index) : name.str();
+  // Moments carry the name of their parameter.
+  auto role = function.getArgAttrOfType<StringAttr>(index, "quern.role");
+  std::string prefix =
+      role && role.getValue().ends_with("_moment") ? role.getValue().str() + "." : "";
+  return prefix + (name.empty() ? "argument" + std::to_string(index) : name.str());
 }
 
 std::string quern::reference::resultName(FunctionOp function, unsigned index) {

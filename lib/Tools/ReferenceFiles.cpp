@@ -45,26 +45,35 @@ static std::vector<std::string> fileNames(ParameterOp parameter) {
   return names;
 }
 
-void quern::tools::addWeights(ModelOp model, const NamedArrays &file, NamedArrays &values) {
-  for (ParameterOp parameter : parametersOf(model)) {
-    std::vector<std::string> names = fileNames(parameter);
-    if (llvm::any_of(names, [&](const std::string &name) { return !file.count(name); }))
-      continue; // reported where it is read
-    if (names.size() == 1 && !StringRef(parameter.getFileName()).contains("{layer}")) {
-      values[parameter.getProgramName()] = file.find(names[0])->second;
-      continue;
-    }
-    Array stacked = Array::floats(parameter.getStoredType().getShape());
-    for (auto [i, name] : llvm::enumerate(names)) {
-      const Array &layer = file.find(name)->second;
-      if (!fits(layer, parameter.getTensorType()))
-        throw runtime::Error(name + " in the weights is " + formatShape(layer.shape()) +
-                             ", but the parameter is " +
-                             formatShape(parameter.getTensorType().getShape()));
-      stacked.setSlice(i, layer);
-    }
-    values[parameter.getProgramName()] = std::move(stacked);
+/// The parameter's tensor, or moment, under names that begin with `prefix`; nothing where one is
+/// missing, which is reported where it is read.
+static std::optional<Array> findWeight(ParameterOp parameter, const NamedArrays &file,
+                                       const std::string &prefix) {
+  std::vector<std::string> names = fileNames(parameter);
+  for (std::string &name : names) {
+    name = prefix + name;
+    if (!file.count(name))
+      return std::nullopt;
   }
+  if (!StringRef(parameter.getFileName()).contains("{layer}"))
+    return file.find(names[0])->second;
+  Array stacked = Array::floats(parameter.getStoredType().getShape());
+  for (auto [i, name] : llvm::enumerate(names)) {
+    const Array &layer = file.find(name)->second;
+    if (!fits(layer, parameter.getTensorType()))
+      throw runtime::Error(name + " in the weights is " + formatShape(layer.shape()) +
+                           ", but the parameter is " +
+                           formatShape(parameter.getTensorType().getShape()));
+    stacked.setSlice(i, layer);
+  }
+  return stacked;
+}
+
+void quern::tools::addWeights(ModelOp model, const NamedArrays &file, NamedArrays &values) {
+  for (ParameterOp parameter : parametersOf(model))
+    for (const char *prefix : {"", "first_moment.", "second_moment."})
+      if (std::optional<Array> weight = findWeight(parameter, file, prefix))
+        values[prefix + parameter.getProgramName()] = std::move(*weight);
 }
 
 void ArrayWriter::add(const std::string &name, const Array &array) {

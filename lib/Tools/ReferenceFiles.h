@@ -15,8 +15,10 @@ namespace quern::tools {
 /// All tensors of a file, under their names. Throws runtime::Error.
 reference::NamedArrays readArrays(const std::string &path);
 
-/// Adds the parameters of `model` that `file` holds, by their names in programs. Those of rolled
-/// layers are stacked from one tensor a layer, where the name has "{layer}".
+/// Adds the parameters of `model` that `file` holds, and their moments ("first_moment.W"), by their
+/// names in programs. Those of rolled layers are stacked from one tensor a layer, where the name
+/// has
+/// "{layer}".
 void addWeights(ModelOp model, const reference::NamedArrays &file, reference::NamedArrays &values);
 
 /// Results as `run` of a compiled program writes them: outputs by name, gradients as "gradient.W"

@@ -32,7 +32,7 @@ struct ValueSource {
   llvm::StringMap<std::pair<int64_t, int64_t>> ranges;
 };
 
-/// The name of an argument: "tokens", or "argument0" where there is none.
+/// The name of an argument: "tokens", "first_moment.token", or "argument0" where there is none.
 std::string argumentName(FunctionOp function, unsigned index);
 /// The name of a result: "loss", or "result0" where there is none.
 std::string resultName(FunctionOp function, unsigned index);
