@@ -181,17 +181,25 @@ Product quern::model::getProduct(Value value) {
     Value next = pending.pop_back_val();
     if (std::optional<double> splat = getSplat(next)) {
       product.factor *= *splat;
-    } else if (auto mul = next.getDefiningOp<arith::MulFOp>()) {
-      pending.append({mul.getRhs(), mul.getLhs()});
-    } else if (auto neg = next.getDefiningOp<arith::NegFOp>()) {
+      continue;
+    }
+    if (auto mul = next.getDefiningOp<arith::MulFOp>()) {
+      pending.push_back(mul.getRhs());
+      pending.push_back(mul.getLhs());
+      continue;
+    }
+    if (auto neg = next.getDefiningOp<arith::NegFOp>()) {
       product.factor = -product.factor;
       pending.push_back(neg.getOperand());
-    } else if (auto div = next.getDefiningOp<arith::DivFOp>(); div && getSplat(div.getRhs())) {
-      product.factor /= *getSplat(div.getRhs());
-      pending.push_back(div.getLhs());
-    } else {
-      product.values.push_back(next);
+      continue;
     }
+    auto div = next.getDefiningOp<arith::DivFOp>();
+    if (std::optional<double> divisor = div ? getSplat(div.getRhs()) : std::nullopt) {
+      product.factor /= *divisor;
+      pending.push_back(div.getLhs());
+      continue;
+    }
+    product.values.push_back(next);
   }
   return product;
 }

@@ -1,4 +1,6 @@
 // RUN: quern-opt %s -quern-fuse-activations | FileCheck %s
+// RUN: quern-opt %s -quern-fuse -o %t.mlir
+// RUN: quern-reference %s %t.mlir --compare forward --dims batch=2 --tolerance 1e-7
 
 // CHECK-LABEL: quern.model @silu
 // CHECK-NEXT: quern.function @forward

@@ -1,4 +1,6 @@
 // RUN: quern-opt %s -quern-fuse-linalg -quern-fuse-softmax -quern-fuse-attention | FileCheck %s
+// RUN: quern-opt %s -quern-fuse -o %t.mlir
+// RUN: quern-reference %s %t.mlir --compare forward --dims batch=2,sequence=5
 
 // Texts that are almost attention, and must stay as they are.
 

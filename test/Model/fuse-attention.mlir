@@ -1,4 +1,6 @@
 // RUN: quern-opt %s -quern-fuse-linalg -quern-fuse-softmax -quern-fuse-attention | FileCheck %s
+// RUN: quern-opt %s -quern-fuse -o %t.mlir
+// RUN: quern-reference %s %t.mlir --compare forward --dims batch=2,sequence=5,heads=3
 
 // Writings of attention, from queries, keys and values to merged heads. Each becomes one operation on tensors
 // [batch, sequence, heads, head dimension].

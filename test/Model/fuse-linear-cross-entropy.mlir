@@ -1,5 +1,7 @@
 // RUN: quern-opt %s -quern-fuse-linear-cross-entropy | FileCheck %s
 // RUN: quern-opt %s -quern-inline-calls -quern-fuse-linear-cross-entropy | FileCheck %s --check-prefix=CALL
+// RUN: quern-opt %s -quern-fuse -o %t.mlir
+// RUN: quern-reference %s %t.mlir --compare forward --dims batch=2,sequence=5 --range targets=0:3
 
 // CHECK-LABEL: quern.model @plain
 // CHECK-NEXT: quern.function @forward

@@ -1,4 +1,6 @@
 // RUN: quern-opt %s -quern-fuse-norms | FileCheck %s
+// RUN: quern-opt %s -quern-fuse -o %t.mlir
+// RUN: quern-reference %s %t.mlir --compare forward --dims batch=2
 
 // Rows have statistics [..., 1] or [...], brought to full size at any step.
 

@@ -1,5 +1,8 @@
 // RUN: quern-opt %s -quern-fuse | FileCheck %s
 // RUN: quern-opt %s -quern-phase-fuse | FileCheck %s
+// RUN: quern-opt %s -quern-fuse -o %t.mlir
+// RUN: quern-reference %s %t.mlir --compare forward --dims batch=2,sequence=5
+// RUN: quern-reference %s %t.mlir --compare loss --dims batch=2,sequence=5
 
 // A Llama that is written by hand from products, softmax and elementwise operations: norms, projections, grouped attention, SwiGLU
 // and the loss become single operations, in the rolled layers as well as in the functions.

@@ -1,4 +1,6 @@
 // RUN: quern-opt %s -quern-fuse-projections | FileCheck %s
+// RUN: quern-opt %s -quern-fuse -o %t.mlir
+// RUN: quern-reference %s %t.mlir --compare forward --dims batch=2,sequence=5
 
 // Reads of later weights move up to the first linear map.
 

@@ -1,4 +1,6 @@
 // RUN: quern-opt %s -quern-fuse-softmax | FileCheck %s
+// RUN: quern-opt %s -quern-fuse -o %t.mlir
+// RUN: quern-reference %s %t.mlir --compare forward
 
 // CHECK-LABEL: quern.model @plain
 // CHECK-NEXT: quern.function @forward

@@ -1,4 +1,6 @@
 // RUN: quern-opt %s -quern-fuse-swiglu | FileCheck %s
+// RUN: quern-opt %s -quern-fuse -o %t.mlir
+// RUN: quern-reference %s %t.mlir --compare forward --dims batch=2
 
 // CHECK-LABEL: quern.model @product
 // CHECK-NEXT: quern.function @forward
