@@ -1,0 +1,71 @@
+# ===- goldens.py - Compiled models against training goldens -------------------------------------===#
+#
+# Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+# ===----------------------------------------------------------------------------------------------===#
+# REQUIRES: data
+# RUN: %python %s %shared_data/training-goldens %t
+
+# Logits, loss, every gradient and twenty AdamW steps of trained models, which PyTorch computed in float64. Each
+# golden says how far float32 in PyTorch was from it; compiled float32 may be three times as far.
+
+import json
+import os
+import sys
+
+import numpy as np
+
+from compiled import Model, check
+from safetensors_numpy import read
+
+NANO = ["gpt", "--layers", "3", "--heads", "3", "--width", "48", "--vocabulary", "3", "--context", "11", "--untied"]
+NANO += ["--linear-storage", "out-in", "--prefix", "transformer."]
+STORIES = ["llama", "--layers", "5", "--heads", "8", "--kv-heads", "4", "--width", "64", "--hidden", "172", "--vocabulary", "512"]
+STORIES += ["--context", "512", "--tied", "--rotary", "interleaved", "--names", "llama2c"]
+ADAMW = "--steps 20 --learning-rate 1e-3 --beta1 0.9 --beta2 0.999 --epsilon 1e-8 --weight-decay 0.01 --decay-all --clip 0".split()
+
+
+def difference(got, expected):
+    check(got.shape == expected.shape, f"shapes {got.shape} and {expected.shape}")
+    return np.abs(got.astype(np.float64) - expected).max()
+
+
+def try_model(case, new, folder):
+    golden, info = read(case + ".safetensors"), json.load(open(case + ".json", encoding="utf-8"))
+    names = [name[2:] for name in golden if name.startswith("w.")]
+    weights = {name: golden["w." + name] for name in names}
+    inputs = {"tokens": golden["in.x"].astype(np.int32), "targets": golden["in.y"].astype(np.int32)}
+    model = Model(folder, new, ["--programs=forward,loss,gradients,train_step"])
+
+    logits = model.run("forward", {"tokens": inputs["tokens"]}, weights)["logits"]
+    error = difference(logits, golden["out.logits"]) / np.abs(golden["out.logits"]).max()
+    check(error <= 2e-6, f"{case}: logits differ by {error} of the largest")
+
+    results = model.run("gradients", inputs, weights)
+    check(abs(results["loss"] - info["loss"]) <= 1e-6 * info["loss"] + 1e-8, f"{case}: loss {results['loss']}, not {info['loss']}")
+    largest = max(np.abs(golden["grad." + name]).max() for name in names)
+    allowed = 3 * info["f32_vs_f64_max_grad_diff_over_global_max_abs_grad"]
+    for name in names:
+        error = difference(results["gradient." + name], golden["grad." + name]) / largest
+        check(error <= allowed, f"{case}: gradient of {name} differs by {error}, more than {allowed}")
+
+    results = model.run("train_step", inputs, weights, ADAMW)
+    for step, (got, expected) in enumerate(zip(results["loss"], info["loss_curve"], strict=True)):
+        # The first step's loss rises a ten-thousandfold in one golden: rounding grows with it.
+        check(abs(got - expected) <= 1e-4 * expected + 1e-5, f"{case}: loss {got} after {step} steps, not {expected}")
+    for name in names:
+        got, expected, start = results[name], golden["after." + name], weights[name]
+        if name.endswith("attn.c_attn.bias"):
+            # Keys' biases have no gradient; what Adam makes of its rounding errors means nothing.
+            keep = np.r_[0 : len(got) // 3, 2 * len(got) // 3 : len(got)]
+            got, expected, start = got[keep], expected[keep], start[keep]
+        moved = np.abs(expected - start).max()
+        error = difference(got, expected) / moved
+        check(error <= 0.05, f"{case}: {name} differs by {error} of how far it moved")
+    print(case, "agrees")
+
+
+goldens, temporary = sys.argv[1:]
+try_model(os.path.join(goldens, "gpt_nano_sort_pretrained"), NANO, os.path.join(temporary, "nano"))
+try_model(os.path.join(goldens, "llama_stories260k_pretrained"), STORIES, os.path.join(temporary, "stories"))
