@@ -13,13 +13,19 @@
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/Analysis/CGSCCPassManager.h"
 #include "llvm/Analysis/LoopAnalysisManager.h"
+#include "llvm/Bitcode/BitcodeReader.h"
+#include "llvm/Bitcode/BitcodeWriter.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/MC/TargetRegistry.h"
 #include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/TargetSelect.h"
+#include "llvm/Support/ThreadPool.h"
 #include "llvm/Target/TargetOptions.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/Transforms/IPO/Internalize.h"
+#include "llvm/Transforms/Utils/SplitModule.h"
+
+#include <mutex>
 
 using namespace llvm;
 
@@ -107,6 +113,58 @@ Error generateCode(Module &module, TargetMachine &target, CodeGenFileType type,
                              target.getTargetTriple().str().c_str());
   manager.run(module);
   return Error::success();
+}
+
+/// Parts share no names with anything else in a program: no name of C has a point in it.
+static void renameLocals(Module &module) {
+  for (GlobalValue &value : module.global_values())
+    if (value.hasLocalLinkage() && !value.getName().contains('.'))
+      value.setName(value.getName() + ".program");
+}
+
+/// Optimizes one part and generates its code, in a context of its own.
+static Error generateObject(StringRef bitcode, const cpu::Machine &machine,
+                            SmallString<0> &object) {
+  LLVMContext context;
+  Expected<std::unique_ptr<Module>> part =
+      parseBitcodeFile(MemoryBufferRef(bitcode, "part"), context);
+  if (!part)
+    return part.takeError();
+  Expected<std::unique_ptr<TargetMachine>> target = createTargetMachine(machine);
+  if (!target)
+    return target.takeError();
+  optimize(**part, **target);
+  raw_svector_ostream stream(object);
+  return generateCode(**part, **target, CodeGenFileType::ObjectFile, stream);
+}
+
+Expected<std::vector<SmallString<0>>> generateObjects(Module &module, const cpu::Machine &machine) {
+  constexpr unsigned partCount = 4;
+  renameLocals(module);
+  std::vector<SmallString<0>> parts;
+  SplitModule(
+      module, partCount,
+      [&](std::unique_ptr<Module> part) {
+        raw_svector_ostream stream(parts.emplace_back());
+        WriteBitcodeToFile(*part, stream);
+      },
+      /*PreserveLocals=*/false, /*RoundRobin=*/true);
+  std::vector<SmallString<0>> objects(parts.size());
+  std::mutex mutex;
+  Error errors = Error::success();
+  {
+    DefaultThreadPool pool(hardware_concurrency(parts.size()));
+    for (size_t i = 0; i < parts.size(); ++i)
+      pool.async([&, i] {
+        Error error = generateObject(parts[i], machine, objects[i]);
+        std::lock_guard<std::mutex> lock(mutex);
+        errors = joinErrors(std::move(errors), std::move(error));
+      });
+    pool.wait();
+  }
+  if (errors)
+    return errors;
+  return objects;
 }
 
 } // namespace quern::target

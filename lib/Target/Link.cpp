@@ -103,16 +103,12 @@ static Error runLinker(ArrayRef<std::string> arguments) {
                            message.c_str());
 }
 
-static SmallVector<std::string> commonArguments(StringRef object, StringRef output,
+static SmallVector<std::string> commonArguments(ArrayRef<std::string> objects, StringRef output,
                                                 const LinkInputs &inputs, bool strip) {
   // The C++ library goes into the program: it then needs nothing but libc and OpenMP.
-  SmallVector<std::string> arguments{"-o",
-                                     output.str(),
-                                     object.str(),
-                                     "-static-libstdc++",
-                                     "-static-libgcc",
-                                     "-Wl,--gc-sections",
-                                     "-Wl,-O1"};
+  SmallVector<std::string> arguments{
+      "-o", output.str(), "-static-libstdc++", "-static-libgcc", "-Wl,--gc-sections", "-Wl,-O1"};
+  arguments.append(objects.begin(), objects.end());
   if (strip)
     arguments.push_back("-s");
   // The tool's own build may carry sanitizers, and then so does the runtime.
@@ -130,15 +126,17 @@ static void addLibraries(SmallVectorImpl<std::string> &arguments, const LinkInpu
     arguments.push_back(library);
 }
 
-Error linkExecutable(StringRef object, StringRef output, const LinkInputs &inputs, bool strip) {
-  SmallVector<std::string> arguments = commonArguments(object, output, inputs, strip);
+Error linkExecutable(ArrayRef<std::string> objects, StringRef output, const LinkInputs &inputs,
+                     bool strip) {
+  SmallVector<std::string> arguments = commonArguments(objects, output, inputs, strip);
   arguments.push_back(within(inputs.runtimeFolder, "libquern_runtime_main.a"));
   addLibraries(arguments, inputs);
   return runLinker(arguments);
 }
 
-Error linkLibrary(StringRef object, StringRef output, const LinkInputs &inputs, bool strip) {
-  SmallVector<std::string> arguments = commonArguments(object, output, inputs, strip);
+Error linkLibrary(ArrayRef<std::string> objects, StringRef output, const LinkInputs &inputs,
+                  bool strip) {
+  SmallVector<std::string> arguments = commonArguments(objects, output, inputs, strip);
   SmallString<128> versions;
   int descriptor;
   if (std::error_code code =

@@ -23,9 +23,9 @@
 #include "mlir/Pass/PassManager.h"
 #include "llvm/ADT/ScopeExit.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/Signals.h"
 #include "llvm/Support/SourceMgr.h"
 
 using namespace mlir;
@@ -52,7 +52,7 @@ private:
   LogicalResult runPhase(const pipeline::Phase &phase);
   LogicalResult dump(llvm::StringRef name, llvm::StringRef text);
   LogicalResult generate(OutputFile *output);
-  LogicalResult link(OutputFile &output);
+  LogicalResult link(llvm::ArrayRef<llvm::SmallString<0>> codes, OutputFile &output);
   LogicalResult writeText(OutputFile *output, llvm::StringRef text);
   bool needsProgram() const {
     return options.emit == Emit::Executable || options.emit == Emit::Library;
@@ -176,6 +176,15 @@ LogicalResult Compilation::generate(OutputFile *output) {
   if (!llvmModule)
     return fail("the module does not translate to LLVM IR");
   timing.stage("translate");
+  // Parts go side by side; the text of one module is for reading.
+  if (needsProgram() && options.dumpFolder.empty()) {
+    llvm::Expected<std::vector<llvm::SmallString<0>>> objects =
+        target::generateObjects(*llvmModule, machine);
+    if (!objects)
+      return fail(objects.takeError());
+    timing.stage("code");
+    return link(*objects, *output);
+  }
   target::optimize(*llvmModule, **target);
   timing.stage("optimize");
   std::string text;
@@ -186,33 +195,41 @@ LogicalResult Compilation::generate(OutputFile *output) {
   }
   if (options.emit == Emit::LLVMIR)
     return writeText(output, text);
-  llvm::SmallString<0> code;
-  llvm::raw_svector_ostream stream(code);
+  std::vector<llvm::SmallString<0>> code(1);
+  llvm::raw_svector_ostream stream(code.front());
   auto type = options.emit == Emit::Assembly ? llvm::CodeGenFileType::AssemblyFile
                                              : llvm::CodeGenFileType::ObjectFile;
   if (llvm::Error error = target::generateCode(*llvmModule, **target, type, stream))
     return fail(std::move(error));
   timing.stage("code");
-  if (!needsProgram())
-    return writeText(output, code);
-  llvm::SmallString<128> object;
-  if (std::error_code error = llvm::sys::fs::createTemporaryFile("quern", "o", object))
-    return fail("no temporary file for the object code: " + error.message());
-  llvm::FileRemover remove(object);
-  {
-    std::error_code error;
-    llvm::raw_fd_ostream file(object, error);
-    if (!error) {
-      file << code;
-      file.close();
-      error = file.error();
-      file.clear_error();
+  return needsProgram() ? link(code, *output) : writeText(output, code.front());
+}
+
+LogicalResult Compilation::link(llvm::ArrayRef<llvm::SmallString<0>> codes, OutputFile &output) {
+  std::vector<std::string> objects;
+  llvm::scope_exit remove([&] {
+    for (const std::string &object : objects) {
+      llvm::sys::fs::remove(object);
+      llvm::sys::DontRemoveFileOnSignal(object);
     }
-    if (error)
-      return fail("cannot write '" + object.str() + "': " + error.message());
+  });
+  for (const llvm::SmallString<0> &code : codes) {
+    llvm::SmallString<128> path;
+    int descriptor;
+    if (std::error_code error = llvm::sys::fs::createTemporaryFile("quern", "o", descriptor, path))
+      return fail("no temporary file for the object code: " + error.message());
+    objects.push_back(path.str().str());
+    llvm::sys::RemoveFileOnSignal(path);
+    llvm::raw_fd_ostream file(descriptor, /*shouldClose=*/true);
+    file << code;
+    file.close();
+    if (std::error_code error = file.error()) {
+      file.clear_error();
+      return fail("cannot write '" + path.str() + "': " + error.message());
+    }
   }
   auto linker = options.emit == Emit::Executable ? target::linkExecutable : target::linkLibrary;
-  if (llvm::Error error = linker(object, output->temporary(), linkInputs, options.strip))
+  if (llvm::Error error = linker(objects, output.temporary(), linkInputs, options.strip))
     return fail(std::move(error));
   timing.stage("link");
   return success();
@@ -250,6 +267,9 @@ LogicalResult Compilation::run() {
   if (options.emit == Emit::Library && !stops) {
     llvm::SmallString<256> path(options.output);
     llvm::sys::path::replace_extension(path, "h");
+    if (path == options.output)
+      return fail("--emit=lib writes its header to '" + path.str() +
+                  "'; give the library another name, such as lib.so");
     llvm::Expected<OutputFile> file = OutputFile::create(path);
     if (!file)
       return fail(file.takeError());

@@ -16,6 +16,7 @@
 #include "quern/CPU/Machine.h"
 
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/SmallString.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Support/Error.h"
@@ -23,6 +24,7 @@
 #include "llvm/Target/TargetMachine.h"
 
 #include <memory>
+#include <vector>
 
 namespace mlir {
 class DialectRegistry;
@@ -50,6 +52,11 @@ void optimize(llvm::Module &module, llvm::TargetMachine &target);
 /// Writes an object file (or assembly) of `module` to `out`.
 llvm::Error generateCode(llvm::Module &module, llvm::TargetMachine &target,
                          llvm::CodeGenFileType type, llvm::raw_pwrite_stream &out);
+
+/// Object files of `module`, optimized: it is split into parts that are worked on side by side. The
+/// parts, and so the code, do not depend on the number of cores.
+llvm::Expected<std::vector<llvm::SmallString<0>>> generateObjects(llvm::Module &module,
+                                                                  const cpu::Machine &machine);
 
 } // namespace quern::target
 

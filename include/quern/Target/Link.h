@@ -12,6 +12,7 @@
 #ifndef QUERN_TARGET_LINK_H
 #define QUERN_TARGET_LINK_H
 
+#include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/Error.h"
 
@@ -32,14 +33,14 @@ llvm::Expected<LinkInputs> findLinkInputs(llvm::StringRef tool);
 /// Finds a C++ compiler to link with: $CXX, clang++-22, clang++, g++ or c++.
 llvm::Expected<std::string> findLinker();
 
-/// Links `object` to an executable with the runtime's commands, at `output`.
-llvm::Error linkExecutable(llvm::StringRef object, llvm::StringRef output, const LinkInputs &inputs,
-                           bool strip);
+/// Links `objects` to an executable with the runtime's commands, at `output`.
+llvm::Error linkExecutable(llvm::ArrayRef<std::string> objects, llvm::StringRef output,
+                           const LinkInputs &inputs, bool strip);
 
-/// Links `object` to a shared library that exports the C interface (include/quern/Runtime/quern.h)
+/// Links `objects` to a shared library that exports the C interface (include/quern/Runtime/quern.h)
 /// and the table of programs.
-llvm::Error linkLibrary(llvm::StringRef object, llvm::StringRef output, const LinkInputs &inputs,
-                        bool strip);
+llvm::Error linkLibrary(llvm::ArrayRef<std::string> objects, llvm::StringRef output,
+                        const LinkInputs &inputs, bool strip);
 
 } // namespace quern::target
 
