@@ -46,7 +46,7 @@ int main(void) {
       printf("step %3d: loss %.3f\n", step, *(const float *)loss.data);
   }
 
-  const quern_sampling greedy = {0};
+  const quern_sampling greedy = {/*temperature=*/0, /*top_k=*/0, /*top_p=*/1, /*seed=*/0};
   printf("%.7s", text);
   if (quern_generate(model, tokens, 7, 40, &greedy, print_token, NULL) < 0)
     return fail("writing");
