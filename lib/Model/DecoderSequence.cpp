@@ -52,8 +52,10 @@ LogicalResult SequenceAnalysis::run(FunctionOp program, StringRef name) {
       if (given == name && getRole(program, i) == "input")
         dims[program.getArgument(i)] = dim;
   if (dims.empty())
-    return mlir::emitError(program.getLoc(), "prefill and decode cannot be derived: no input of @")
-           << program.getSymName() << " has a dimension named '" << name
+    return mlir::emitError(program.getLoc(),
+                           "prefill and decode cannot be derived: no input of the "
+                           "forward function has a dimension named '")
+           << name
            << "'; name it in the text, such as %tokens: tensor<?x?xi32> {quern.dims = [\"batch\", "
               "\""
            << name << "\"]}";
