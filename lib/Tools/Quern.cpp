@@ -116,10 +116,10 @@ int CompileCommand::run() {
   for (const std::string &size : options.pipeline.shape) {
     auto [name, number] = llvm::StringRef(size).split('=');
     int64_t value;
-    if (name.empty() || number.getAsInteger(10, value) || value <= 0) {
-      llvm::errs()
-          << "quern: error: --shape takes NAME=SIZE with a positive size, such as batch=4; got '"
-          << size << "'\n";
+    if (name.empty() || number.getAsInteger(10, value) || value <= 0 || value > 1 << 24) {
+      llvm::errs() << "quern: error: --shape takes NAME=SIZE with a size from 1 to 16777216, such "
+                      "as batch=4; got '"
+                   << size << "'\n";
       return 1;
     }
   }
@@ -148,15 +148,16 @@ void NewCommand::add(CLI::App &app) {
   auto count = [&](const char *name, int64_t &value, const char *description) {
     app.add_option(name, value, description)->type_name("N")->check([](const std::string &text) {
       int64_t number;
-      bool good = !llvm::StringRef(text).getAsInteger(10, number) && number > 0 && number <= 1 << 24;
+      bool good =
+          !llvm::StringRef(text).getAsInteger(10, number) && number > 0 && number <= 1 << 24;
       return good ? "" : "needs a whole number from 1 to 16777216, got '" + text + "'";
     });
   };
   auto choice = [&](const char *name, std::string &value, const char *choices,
                     const char *description) {
-    app.add_option(name, value, description)->type_name(choices)->check([=](const std::string &text) {
-      return isOneOf(text, choices, "value");
-    });
+    app.add_option(name, value, description)
+        ->type_name(choices)
+        ->check([=](const std::string &text) { return isOneOf(text, choices, "value"); });
   };
   auto positive = [](const std::string &text) {
     double number;
