@@ -14,6 +14,8 @@
 #include "quern/Runtime/Trainer.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <unistd.h>
 
@@ -29,9 +31,18 @@ struct TrainOptions {
   SettingsRecord record;
 };
 
+/// A learning rate for those who give none. Small models learn best at high rates: 3e-3 up to a
+/// million parameters, then falling with the root of their number (124 million: 2.7e-4).
+double defaultLearningRate(const Module &module) {
+  double millions = std::max(1.0, double(module.parameterCount()) / 1e6);
+  return 3e-3 / std::sqrt(millions);
+}
+
 /// Fills in what was left open, and refuses what contradicts itself.
-void completeSettings(TrainOptions &options) {
+void completeSettings(const Module &module, TrainOptions &options) {
   TrainingSettings &settings = options.settings;
+  if (!options.record.given("learning_rate"))
+    settings.optimizer.learningRate = defaultLearningRate(module);
   bool isConstant = settings.schedule == "constant";
   if (isConstant && options.record.given("min_learning_rate"))
     throw UsageError(
@@ -84,7 +95,7 @@ void startNew(const Module &module, TrainOptions &options, TrainingState &state)
     throw UsageError(concat(options.folder,
                             " already holds a training run; continue it with --resume, "
                             "choose another --out, or give --overwrite"));
-  completeSettings(options);
+  completeSettings(module, options);
   if (options.weights.empty())
     state.weights.initialize(options.settings.seed);
   else
@@ -233,7 +244,11 @@ void addTrainCommand(CommandLine &commands) {
              &settings.minLearningRate);
   addOptimizerOptions(command, settings.optimizer);
   OptimizerSettings &optimizer = settings.optimizer;
-  record.add("learning_rate", command.get_option("--learning-rate"), &optimizer.learningRate);
+  CLI::Option *learningRate = command.get_option("--learning-rate");
+  learningRate->description(
+      "AdamW: peak of the learning rate (default 0.003 up to a million parameters, then falling "
+      "with the root of their number)");
+  record.add("learning_rate", learningRate, &optimizer.learningRate);
   record.add("beta1", command.get_option("--beta1"), &optimizer.beta1);
   record.add("beta2", command.get_option("--beta2"), &optimizer.beta2);
   record.add("epsilon", command.get_option("--epsilon"), &optimizer.epsilon);
