@@ -49,7 +49,11 @@ private:
   FunctionOp source;
   OpBuilder b;
   std::string name;
+  /// Fails with an error if `callee`, a function or layers, is being inlined already.
+  LogicalResult enter(Operation *op, Operation *callee);
+
   DenseSet<Operation *> used, visited;
+  SmallVector<Operation *> path;          // functions and layers that are being inlined
   DenseMap<Operation *, Value> arguments; // of parameters
 };
 
@@ -74,8 +78,21 @@ void Expander::collect(Block &block) {
   });
 }
 
+LogicalResult Expander::enter(Operation *op, Operation *callee) {
+  if (llvm::is_contained(path, callee)) {
+    InFlightDiagnostic error = op->emitError("functions and layers go in a circle: ");
+    for (Operation *step : path)
+      error << "@" << SymbolTable::getSymbolName(step).getValue() << " -> ";
+    return error << "@" << SymbolTable::getSymbolName(callee).getValue();
+  }
+  path.push_back(callee);
+  return success();
+}
+
 LogicalResult Expander::inlineApply(ApplyOp apply, IRMapping &map) {
   auto layers = model.lookupSymbol<LayersOp>(apply.getLayers());
+  if (failed(enter(apply, layers)))
+    return failure();
   Block &body = layers.getBody().front();
   unsigned numCarried = layers.getNumCarried();
   int64_t count = layers.getCount();
@@ -119,6 +136,7 @@ LogicalResult Expander::inlineApply(ApplyOp apply, IRMapping &map) {
   }
   YieldOp::create(b, layers.getYield().getLoc(), values);
   map.map(apply.getResults(), scan.getResults());
+  path.pop_back();
   return success();
 }
 
@@ -134,6 +152,8 @@ LogicalResult Expander::inlineBlock(Block &block, IRMapping &map,
               slice != slices.end() ? slice->second : arguments.lookup(parameter));
     } else if (auto call = dyn_cast<CallOp>(op)) {
       auto callee = model.lookupSymbol<FunctionOp>(call.getCallee());
+      if (failed(enter(call, callee)))
+        return failure();
       IRMapping inner;
       for (auto [argument, operand] :
            llvm::zip(callee.getBody().getArguments(), call.getOperands()))
@@ -142,6 +162,7 @@ LogicalResult Expander::inlineBlock(Block &block, IRMapping &map,
         return failure();
       for (auto [result, value] : llvm::zip(call.getResults(), callee.getReturn().getOperands()))
         map.map(result, inner.lookup(value));
+      path.pop_back();
     } else if (auto apply = dyn_cast<ApplyOp>(op)) {
       if (failed(inlineApply(apply, map)))
         return failure();
@@ -168,6 +189,7 @@ LogicalResult Expander::inlineBlock(Block &block, IRMapping &map,
 
 FunctionOp Expander::run() {
   collect(source.getBody().front());
+  path.push_back(source);
   SmallVector<Type> types(source.getArgumentTypes());
   SmallVector<DictionaryAttr> attributes;
   for (unsigned i = 0; i < types.size(); ++i) {

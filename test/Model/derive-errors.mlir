@@ -77,3 +77,43 @@ quern.model @mask_gradient kind("test") {
     quern.return %s : tensor<f32>
   }
 }
+
+// -----
+
+quern.model @circle kind("test") {
+  quern.function @forward(%x: tensor<4xf32>) -> tensor<4xf32> {
+    %y = quern.call @other(%x) : (tensor<4xf32>) -> tensor<4xf32>
+    quern.return %y : tensor<4xf32>
+  }
+  quern.function @other(%x: tensor<4xf32>) -> tensor<4xf32> {
+    // expected-error @+1 {{functions and layers go in a circle: @loss -> @forward -> @other -> @forward}}
+    %y = quern.call @forward(%x) : (tensor<4xf32>) -> tensor<4xf32>
+    quern.return %y : tensor<4xf32>
+  }
+  quern.function @loss(%x: tensor<4xf32>) -> tensor<f32> {
+    %y = quern.call @forward(%x) : (tensor<4xf32>) -> tensor<4xf32>
+    %s = quern.sum %y dimensions [0] : tensor<4xf32>
+    quern.return %s : tensor<f32>
+  }
+}
+
+// -----
+
+// Shapes that the layers leave open must fit where the layers are applied.
+quern.model @misfit kind("test") {
+  quern.layers @block count(2) (%x: tensor<?x4xf32>, %c: tensor<?x4xf32>) -> tensor<?x4xf32> {
+    // expected-error @+1 {{arith.addf: operands of shapes 'tensor<5x4xf32>' and 'tensor<4x4xf32>' do not fit}}
+    %s = arith.addf %x, %c : tensor<?x4xf32>
+    quern.yield %s : tensor<?x4xf32>
+  }
+  quern.function @forward(%x: tensor<5x4xf32>) -> tensor<?x4xf32> {
+    %c = arith.constant dense<1.0> : tensor<4x4xf32>
+    %y = quern.apply @block(%x, %c) : (tensor<5x4xf32>, tensor<4x4xf32>) -> tensor<?x4xf32>
+    quern.return %y : tensor<?x4xf32>
+  }
+  quern.function @loss(%x: tensor<5x4xf32>) -> tensor<f32> {
+    %y = quern.call @forward(%x) : (tensor<5x4xf32>) -> tensor<?x4xf32>
+    %s = quern.sum %y dimensions [0, 1] : tensor<?x4xf32>
+    quern.return %s : tensor<f32>
+  }
+}
