@@ -4,10 +4,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===------------------------------------------------------------------------------------------===//
+#include "quern/Runtime/Ceiling.h"
 #include "quern/Runtime/CommandLine.h"
 #include "quern/Runtime/Error.h"
 #include "quern/Runtime/Philox.h"
 #include "quern/Runtime/Session.h"
+#include "quern/Runtime/Threads.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -23,7 +25,7 @@ struct RunSettings {
   std::string program, weights, inputs, outputs;
   uint64_t seed = 1;
   int64_t steps = 1, repeat = 1, batch = 0, sequence = 0;
-  bool randomInputs = false;
+  bool randomInputs = false, ceiling = false;
   OptimizerSettings optimizer;
 };
 
@@ -166,6 +168,7 @@ private:
   /// Runs `body` that often and prints the time of the fastest.
   template <typename Body>
   void measure(Call &call, int64_t times, Body body) {
+    Ceiling before = settings.ceiling ? measureCeiling() : Ceiling();
     double best = 0, total = 0;
     for (int64_t i = 0; i < times; ++i) {
       auto start = std::chrono::steady_clock::now();
@@ -184,6 +187,16 @@ private:
     if (flops && *flops > 0)
       std::printf(", %.1f GFLOP/s at best", *flops / best * 1e-9);
     std::printf("\n");
+    if (!settings.ceiling)
+      return;
+    Ceiling after = measureCeiling();
+    double gflops = std::max(before.gflops, after.gflops);
+    std::printf("ceiling: %.1f GFLOP/s of multiply-adds (before %.1f, after %.1f), reading %.1f "
+                "GB/s, on %d threads\n",
+                gflops, before.gflops, after.gflops, std::max(before.gigabytes, after.gigabytes),
+                threads());
+    if (flops && *flops > 0)
+      std::printf("ratio: %.3f of the ceiling\n", *flops / best * 1e-9 / gflops);
   }
 
   void train(Call &call) {
@@ -282,6 +295,8 @@ void addRunCommand(CommandLine &commands) {
              "Runs of another program, to measure it (default 1)");
   command->add_flag("--random-inputs", settings->randomInputs,
                     "Draw inputs from --seed instead of reading them, to measure");
+  command->add_flag("--ceiling", settings->ceiling,
+                    "Measure the machine's own limits before and after, and print the ratio");
   addInteger(*command, "--batch", settings->batch, 1, INT32_MAX, "Batch size of random inputs");
   addInteger(*command, "--sequence", settings->sequence, 1, INT32_MAX, "Length of random inputs");
   addSeed(*command, settings->seed);

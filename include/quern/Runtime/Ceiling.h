@@ -1,0 +1,25 @@
+//===- Ceiling.h - What this machine can do at most
+//---------------------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+#ifndef QUERN_RUNTIME_CEILING_H
+#define QUERN_RUNTIME_CEILING_H
+
+namespace quern::runtime {
+
+/// The machine's limits, measured now on all threads in use. Machines are shared and their clocks
+/// vary: compare a rate only with ceilings measured right before and after it.
+struct Ceiling {
+  double gflops = 0;    ///< float32 multiply-adds on registers (2 a multiply-add), 1e9 a second
+  double gigabytes = 0; ///< reading memory that no cache holds, 1e9 bytes a second
+};
+
+/// Takes about a second.
+Ceiling measureCeiling();
+
+} // namespace quern::runtime
+
+#endif // QUERN_RUNTIME_CEILING_H
