@@ -9,11 +9,11 @@
 #
 # On a bare Debian 12, as root or with sudo: installs the packages, builds the compiler, compiles a
 # small GPT, trains it on the Jargon File (public domain, from a Debian package) or on FILE, and lets
-# it write. About five minutes on two cores; less than a minute when all is built.
+# it write. Minutes on two cores; the compiler is built only once.
 set -eu
 cd "$(dirname "$0")/.."
 
-data= steps=2000 out=build/quickstart jobs=$(nproc)
+data= steps=2500 out=build/quickstart jobs=$(nproc)
 while [ $# -gt 0 ]; do
   case $1 in
     --data | --steps | --out | -j)
@@ -77,8 +77,8 @@ build/bin/quern new gpt "$@" > "$out/gpt.mlir"
 echo "quern compile $out/gpt.mlir -o $out/gpt"
 build/bin/quern compile "$out/gpt.mlir" -o "$out/gpt" --timing
 
-stage "5 of 6: train it: $steps steps of 12 x 64 bytes"
-"$out/gpt" train --data "$data" --out "$out/run" --overwrite --batch 12 --sequence 64 \
+stage "5 of 6: train it: $steps steps of 8 x 128 bytes"
+"$out/gpt" train --data "$data" --out "$out/run" --overwrite --batch 8 --sequence 128 \
   --steps "$steps" --learning-rate 0.002 --eval-every 250
 
 stage "6 of 6: let it write"
