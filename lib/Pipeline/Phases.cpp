@@ -78,8 +78,8 @@ ArrayRef<Phase> phases() {
        "scf, vector, omp", "llvm",
        "a verified module that exports its programs; lines of the model are kept", buildLLVM},
       {"link", "LLVM optimizes and generates code, and a linker joins it with the runtime", "llvm",
-       "executable, .so + .h, .o, .s, .ll", "a file that needs libc and libomp, and no compiler",
-       nullptr},
+       "executable, .so + .h, .o, .s, .ll",
+       "a file that needs libc, libstdc++ and libomp, and no compiler", nullptr},
   };
   return table;
 }

@@ -105,9 +105,9 @@ static Error runLinker(ArrayRef<std::string> arguments) {
 
 static SmallVector<std::string> commonArguments(ArrayRef<std::string> objects, StringRef output,
                                                 const LinkInputs &inputs, bool strip) {
-  // The C++ library goes into the program: it then needs nothing but libc and OpenMP.
-  SmallVector<std::string> arguments{
-      "-o", output.str(), "-static-libstdc++", "-static-libgcc", "-Wl,--gc-sections", "-Wl,-O1"};
+  // The system's C++ library, which is there wherever OpenMP's is: a copy of it would be a third of
+  // the program.
+  SmallVector<std::string> arguments{"-o", output.str(), "-Wl,--gc-sections", "-Wl,-O1"};
   arguments.append(objects.begin(), objects.end());
   if (strip)
     arguments.push_back("-s");
