@@ -1,5 +1,4 @@
-//===- Functions.cpp - Layers, functions and scans: their syntax and constraints
-//----------------===//
+//===- Functions.cpp - Layers, functions and scans: their syntax and constraints -------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -10,6 +9,9 @@
 
 #include "mlir/IR/Builders.h"
 #include "mlir/Interfaces/FunctionImplementation.h"
+
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
 
 using namespace mlir;
 using namespace quern;
@@ -59,7 +61,7 @@ void LayersOp::print(OpAsmPrinter &p) {
   p << " (";
   llvm::interleaveComma(getBody().getArguments(), p,
                         [&](BlockArgument argument) { p.printRegionArgument(argument); });
-  p << ") ";
+  p << ")";
   Block &body = getBody().front();
   if (!body.empty() && isa<YieldOp>(body.back()))
     p.printArrowTypeList(getYield().getOperandTypes());
@@ -74,6 +76,10 @@ LogicalResult LayersOp::verifyRegions() {
     return emitError("quern.layers (C1): count must be positive, not ")
            << static_cast<int64_t>(getCount());
   Block &body = getBody().front();
+  for (Type type : body.getArgumentTypes())
+    if (!isa<RankedTensorType>(type))
+      return emitError("quern.layers (C4): arguments of @")
+             << getSymName() << " must be ranked tensors, not " << type;
   if (body.empty() || !isa<YieldOp>(body.back()))
     return emitError("quern.layers (C3): @") << getSymName() << " does not end in quern.yield";
   OperandRange values = getYield().getOperands();
@@ -154,27 +160,52 @@ void FunctionOp::print(OpAsmPrinter &p) {
                                            getResAttrsAttrName());
 }
 
-LogicalResult FunctionOp::verify() {
-  for (unsigned i = 0, e = getNumArguments(); i < e; ++i) {
-    Attribute dims = getArgAttr(i, "quern.dims");
+/// Names of dimensions fit the types, and equal names have equal sizes.
+static LogicalResult verifyDims(FunctionOp function) {
+  llvm::StringMap<int64_t> sizes;
+  for (unsigned i = 0, e = function.getNumArguments(); i < e; ++i) {
+    Attribute dims = function.getArgAttr(i, "quern.dims");
     if (!dims)
       continue;
     auto names = dyn_cast<ArrayAttr>(dims);
-    auto type = dyn_cast<RankedTensorType>(getArgumentTypes()[i]);
-    if (!names || !type || static_cast<int64_t>(names.size()) != type.getRank() ||
-        !llvm::all_of(names, [](Attribute name) { return isa<StringAttr>(name); }))
-      return emitError("quern.dims of argument ")
-             << i << " of @" << getSymName() << " must name each dimension of "
-             << getArgumentTypes()[i] << ", such as [\"batch\", \"sequence\"]";
+    auto type = cast<RankedTensorType>(function.getArgumentTypes()[i]);
+    if (!names || static_cast<int64_t>(names.size()) != type.getRank() ||
+        !llvm::all_of(names, llvm::IsaPred<StringAttr>))
+      return function.emitError("quern.function (C2): quern.dims of argument ")
+             << i << " of @" << function.getSymName() << " must name each dimension of " << type
+             << ", such as [\"batch\", \"sequence\"]";
+    for (auto [name, size] : llvm::zip(names.getAsRange<StringAttr>(), type.getShape())) {
+      if (name.empty() || ShapedType::isDynamic(size))
+        continue;
+      auto [known, isNew] = sizes.try_emplace(name, size);
+      if (!isNew && known->second != size)
+        return function.emitError("quern.function (C2): dimension ")
+               << name << " of @" << function.getSymName() << " is both " << known->second
+               << " and " << size;
+    }
   }
+  return success();
+}
+
+LogicalResult FunctionOp::verify() {
   for (Type type : llvm::concat<const Type>(getArgumentTypes(), getResultTypes())) {
     auto ranked = dyn_cast<RankedTensorType>(type);
     if (!ranked)
-      return emitError("arguments and results of @")
+      return emitError("quern.function (C1): arguments and results of @")
              << getSymName() << " must be ranked tensors, not " << type;
-    for (int64_t size : ranked.getShape())
-      if (size == 0)
-        return emitError("@") << getSymName() << " has a tensor of no elements: " << type;
+    if (llvm::is_contained(ranked.getShape(), 0))
+      return emitError("quern.function (C1): @")
+             << getSymName() << " has a tensor of no elements: " << type;
+  }
+  if (failed(verifyDims(*this)))
+    return failure();
+  llvm::StringSet<> names;
+  for (unsigned i = 0, e = getNumArguments(); i < e; ++i) {
+    auto role = getArgAttrOfType<StringAttr>(i, "quern.role");
+    std::string name = ((role ? role.getValue() : "") + ":" + getArgumentName(i)).str();
+    if (!getArgumentName(i).empty() && !names.insert(name).second)
+      return emitError("quern.function (C3): @")
+             << getSymName() << " has two arguments named " << getArgumentName(i);
   }
   if (getBody().empty() || getBody().front().empty() || !isa<ReturnOp>(getBody().front().back()))
     return emitError("function @") << getSymName() << " does not end in quern.return";
@@ -301,6 +332,8 @@ void ScanOp::print(OpAsmPrinter &p) {
 
 LogicalResult ScanOp::verifyRegions() {
   int64_t count = getCount();
+  if (count <= 0)
+    return emitError("quern.scan (C4): count must be positive, not ") << count;
   Block &body = getBody().front();
   if (body.empty() || !isa<YieldOp>(body.back()))
     return emitError("quern.scan does not end in quern.yield");

@@ -1,5 +1,4 @@
-//===- Inference.h - Helpers of type inference and its messages
-//---------------------------------===//
+//===- Inference.h - Helpers of type inference and its messages ------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -60,9 +59,36 @@ llvm::LogicalResult fail(Where where, llvm::StringRef op, int constraint, Args &
 inline bool isVector(mlir::Value value, int64_t size) {
   return typeOf(value).getRank() == 1 && isFloat(value) && !differ(shape(value)[0], size);
 }
+/// Whether both have one element type.
+inline bool sameElements(mlir::Value a, mlir::Value b) {
+  return typeOf(a).getElementType() == typeOf(b).getElementType();
+}
+/// Whether `value` is absent, or has `other`'s element type and no dimension that is known to
+/// differ.
+inline bool fits(mlir::Value value, mlir::Value other) {
+  return !value || (sameElements(value, other) && !differ(shape(value), shape(other)));
+}
+inline bool fits(mlir::Value value, mlir::Value other, llvm::ArrayRef<int64_t> dims) {
+  return !value || (sameElements(value, other) && !differ(shape(value), dims));
+}
 inline bool isScalar(mlir::Value value) { return typeOf(value).getRank() == 0; }
 inline bool isI32(mlir::Value value) { return typeOf(value).getElementType().isInteger(32); }
 
+/// The parser infers result types before it verifies those of operands.
+llvm::LogicalResult checkTensors(Where where, llvm::StringRef op, mlir::ValueRange operands);
+
 } // namespace quern
+
+/// Defines the type inference of an op, whose operands are ranked tensors once its body runs:
+/// `INFER(ReluOp) { types.push_back(op.getX().getType()); return success(); }`
+#define INFER(Op)                                                                                  \
+  static llvm::LogicalResult infer##Op(Where where, Op::Adaptor op, Types &types);                 \
+  llvm::LogicalResult Op::inferReturnTypes(mlir::MLIRContext *, Where where, Op::Adaptor op,       \
+                                           Types &types) {                                         \
+    if (failed(checkTensors(where, Op::getOperationName(), op.getOperands())))                     \
+      return llvm::failure();                                                                      \
+    return infer##Op(where, op, types);                                                            \
+  }                                                                                                \
+  static llvm::LogicalResult infer##Op([[maybe_unused]] Where where, Op::Adaptor op, Types &types)
 
 #endif // QUERN_DIALECTS_QUERN_INFERENCE_H

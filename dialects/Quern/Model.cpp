@@ -1,5 +1,4 @@
-//===- Model.cpp - Models, parameters and the ops that refer to them
-//----------------------------===//
+//===- Model.cpp - Models, parameters and the ops that refer to them -------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -9,6 +8,7 @@
 #include "dialects/Quern/Inference.h"
 
 #include "llvm/ADT/DenseSet.h"
+#include "llvm/ADT/StringMap.h"
 
 using namespace mlir;
 using namespace quern;
@@ -22,41 +22,70 @@ static InFlightDiagnostic violated(OpTy op, int constraint) {
 //===- Model
 //-------------------------------------------------------------------------------------===//
 
-/// Finds layers that apply themselves, directly or through others; `path` is the way that led here.
-static LogicalResult checkCycles(LayersOp layers, SmallVectorImpl<StringRef> &path) {
-  if (llvm::is_contained(path, layers.getSymName())) {
-    InFlightDiagnostic error = layers.emitError("quern.model (C3): layers apply themselves: ");
-    for (StringRef name : path)
-      error << "@" << name << " -> ";
-    return error << "@" << layers.getSymName();
+/// Finds layers and functions that use themselves, directly or through others; `path` is the way
+/// that led here, and `done` holds what has been searched.
+static LogicalResult checkCycles(Operation *op, SmallVectorImpl<StringRef> &path,
+                                 llvm::DenseSet<Operation *> &done) {
+  StringRef name = SymbolTable::getSymbolName(op).getValue();
+  if (auto *start = llvm::find(path, name); start != path.end()) {
+    InFlightDiagnostic error =
+        op->emitError("quern.model (C3): ")
+        << (isa<LayersOp>(op) ? "layers apply themselves: " : "a function calls itself: ");
+    for (StringRef step : llvm::make_range(start, path.end()))
+      error << "@" << step << " -> ";
+    return error << "@" << name;
   }
-  path.push_back(layers.getSymName());
-  WalkResult result = layers.walk([&](ApplyOp apply) {
-    auto model = layers->getParentOfType<ModelOp>();
-    auto next = model.lookupSymbol<LayersOp>(apply.getLayers());
-    return next && failed(checkCycles(next, path)) ? WalkResult::interrupt()
-                                                   : WalkResult::advance();
+  if (done.contains(op))
+    return success();
+  path.push_back(name);
+  WalkResult result = op->walk([&](Operation *user) {
+    FlatSymbolRefAttr used;
+    if (auto apply = dyn_cast<ApplyOp>(user))
+      used = apply.getLayersAttr();
+    else if (auto call = dyn_cast<CallOp>(user))
+      used = call.getCalleeAttr();
+    Operation *next = used ? SymbolTable::lookupSymbolIn(op->getParentOp(), used) : nullptr;
+    return next && failed(checkCycles(next, path, done)) ? WalkResult::interrupt()
+                                                         : WalkResult::advance();
   });
   path.pop_back();
+  done.insert(op);
+  return failure(result.wasInterrupted());
+}
+
+/// Two parameters of one name would overwrite each other in a weight file.
+static LogicalResult checkFileNames(ModelOp model) {
+  llvm::StringMap<ParameterOp> names;
+  WalkResult result = model.walk<WalkOrder::PreOrder>([&](ParameterOp parameter) {
+    auto [first, isNew] = names.try_emplace(parameter.getFileName(), parameter);
+    if (isNew)
+      return WalkResult::advance();
+    parameter.emitError("quern.model (C4): ")
+        << "parameters " << first->second.getProgramName() << " and " << parameter.getProgramName()
+        << " are both \"" << first->first()
+        << "\" in weight files; name one of them with file(\"...\")";
+    return WalkResult::interrupt();
+  });
   return failure(result.wasInterrupted());
 }
 
 LogicalResult ModelOp::verifyRegions() {
-  if (getContext() && *getContext() <= 0)
-    return violated(*this, 2) << "context must be positive, not " << *getContext();
+  if (IntegerAttr context = getContextAttr(); context && context.getInt() <= 0)
+    return violated(*this, 2) << "context must be positive, not " << context.getInt();
   if (!lookupSymbol<FunctionOp>("forward"))
     return violated(*this, 1)
            << "model @" << getSymName()
            << " has no function @forward; add quern.function @forward(%tokens: ...) -> ...";
-  for (auto layers : getBody().getOps<LayersOp>()) {
-    SmallVector<StringRef> path;
-    if (failed(checkCycles(layers, path)))
-      return failure();
-  }
   for (Operation &op : getBody().front())
     if (!isa<ParameterOp, LayersOp, FunctionOp>(op))
-      return op.emitError("a model holds parameters, layers and functions, not ") << op.getName();
-  return success();
+      return op.emitError("quern.model (C5): a model holds parameters, layers and functions, not ")
+             << op.getName();
+  SmallVector<StringRef> path;
+  llvm::DenseSet<Operation *> done;
+  for (Operation &op : getBody().front())
+    if (isa<LayersOp, FunctionOp>(op) && failed(checkCycles(&op, path, done)))
+      return failure();
+  return checkFileNames(*this);
 }
 
 //===- Parameter
@@ -172,8 +201,6 @@ LogicalResult CallOp::verifySymbolUses(SymbolTableCollection &symbols) {
                       : FunctionOp();
   if (!callee)
     return violated(*this, 1) << "the model has no function @" << getCallee();
-  if (callee == (*this)->getParentOfType<FunctionOp>())
-    return violated(*this, 1) << "function @" << getCallee() << " calls itself";
   return checkSignature(*this, "quern.call", 2, getCallee(), callee.getArgumentTypes(),
                         callee.getResultTypes());
 }

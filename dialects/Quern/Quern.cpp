@@ -1,12 +1,11 @@
-//===- Quern.cpp - The quern dialect
-//------------------------------------------------------------===//
+//===- Quern.cpp - The quern dialect ---------------------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===---------------------------------------------------------------------------------------------===//
 
-#include "dialects/Quern/Quern.h"
+#include "dialects/Quern/Inference.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -25,6 +24,13 @@ void QuernDialect::initialize() {
 #define GET_OP_LIST
 #include "dialects/Quern/QuernOps.cpp.inc"
       >();
+}
+
+LogicalResult quern::checkTensors(Where where, StringRef op, ValueRange operands) {
+  for (Value operand : operands)
+    if (!isa<RankedTensorType>(operand.getType()))
+      return emitOptionalError(where, op, " takes ranked tensors, not ", operand.getType());
+  return success();
 }
 
 #define GET_OP_CLASSES

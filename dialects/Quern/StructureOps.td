@@ -37,7 +37,8 @@ def Quern_ModelOp : Op<Quern_Dialect, "model",
     `context` is the longest sequence that the model takes; without it there is no limit.
 
     (C1) a function `forward` exists. (C2) `context`, when given, is positive.
-    (C3) no layers apply themselves, directly or through others.
+    (C3) no layers apply themselves and no function calls itself, directly or through others.
+    (C4) no two parameters have the same name in weight files. (C5) nothing but parameters, layers and functions.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$kind, OptionalAttr<I64Attr>:$context);
   let regions = (region SizedRegion<1>:$body);
@@ -47,7 +48,7 @@ def Quern_ModelOp : Op<Quern_Dialect, "model",
   let hasRegionVerifier = 1;
 }
 
-def Quern_ParameterOp : Op<Quern_Dialect, "parameter", [Symbol]> {
+def Quern_ParameterOp : Op<Quern_Dialect, "parameter", [Symbol, ParentOneOf<["ModelOp", "LayersOp"]>]> {
   let summary = "a learned tensor";
   let description = [{
     The type, how training starts, whether weight decay applies, and the name in a weight file. Within `quern.layers` it
@@ -80,7 +81,7 @@ def Quern_ParameterOp : Op<Quern_Dialect, "parameter", [Symbol]> {
 }
 
 def Quern_LayersOp : Op<Quern_Dialect, "layers",
-    [Symbol, SymbolTable, IsolatedFromAbove, SingleBlock, DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmBlockArgumentNames"]>]> {
+    [Symbol, SymbolTable, HasParent<"ModelOp">, IsolatedFromAbove, SingleBlock, DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmBlockArgumentNames"]>]> {
   let summary = "equal layers, rolled";
   let description = [{
     `count` layers with parameters of their own, applied one after another by `quern.apply`. The region describes one of them:
@@ -88,6 +89,7 @@ def Quern_LayersOp : Op<Quern_Dialect, "layers",
     arguments are the same for all of them. `file` is a prefix of the parameters' names.
 
     (C1) count is positive. (C2) each yielded value has the type of its argument. (C3) at least one value is yielded.
+    (C4) arguments are ranked tensors.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, I64Attr:$count, OptionalAttr<StrAttr>:$file);
   let regions = (region SizedRegion<1>:$body);
@@ -110,6 +112,9 @@ def Quern_FunctionOp : Op<Quern_Dialect, "function",
     names are equal sizes), and in programs `quern.role` (input, option, parameter, first_moment, second_moment,
     cache; results: output, gradient), `quern.parameter` (the symbol), `quern.updates` (on a result: the name
     of the argument that it replaces, together with the role of it).
+
+    (C1) arguments and results are ranked tensors without dimensions of size 0. (C2) `quern.dims` names each
+    dimension of its argument, and equal names have equal static sizes. (C3) no two arguments of one role share a name.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<FunctionType>:$function_type,
       OptionalAttr<StrAttr>:$sym_visibility, OptionalAttr<DictArrayAttr>:$arg_attrs,
@@ -193,7 +198,7 @@ def Quern_ScanOp : Op<Quern_Dialect, "scan",
     }
     ```
     (C1) stacked operands and results have count as their first dimension. (C2) carried values keep their types.
-    (C3) the yielded slices have the types of the stacked results without the first dimension.
+    (C3) the yielded slices have the types of the stacked results without the first dimension. (C4) count is positive.
   }];
   let arguments = (ins Variadic<AnyRankedTensor>:$inits, Variadic<AnyRankedTensor>:$stacks, I64Attr:$count, UnitAttr:$reverse);
   let results = (outs Variadic<AnyRankedTensor>:$results);

@@ -1,5 +1,4 @@
-//===- TensorInference.cpp - Result types and constraints of shape ops
-//--------------------------===//
+//===- TensorInference.cpp - Result types and constraints of shape ops -----------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -12,9 +11,6 @@
 
 using namespace mlir;
 using namespace quern;
-
-#define INFER(Op)                                                                                  \
-  LogicalResult Op::inferReturnTypes(MLIRContext *, Where where, Op::Adaptor op, Types &types)
 
 INFER(SplitHeadsOp) {
   Value x = op.getX();
@@ -193,7 +189,15 @@ INFER(BroadcastOp) {
 }
 
 INFER(BroadcastBackwardOp) {
-  types.push_back(withShape(op.getGradient(), shape(op.getLike())));
+  Value gradient = op.getGradient(), like = op.getLike();
+  int64_t missing = typeOf(gradient).getRank() - typeOf(like).getRank();
+  bool broadcasts = missing >= 0 && isFloat(gradient);
+  for (int64_t i = 0; broadcasts && i < typeOf(like).getRank(); ++i)
+    broadcasts = shape(like)[i] == 1 || !differ(shape(like)[i], shape(gradient)[missing + i]);
+  if (!broadcasts)
+    return fail(where, "broadcast_backward", 1, like.getType(), " does not broadcast to ",
+                gradient.getType());
+  types.push_back(withShape(gradient, shape(like)));
   return success();
 }
 
@@ -213,24 +217,39 @@ INFER(CausalMaskOp) {
   return success();
 }
 
-INFER(SumOp) {
-  Value x = op.getX();
-  SmallVector<int64_t> dims;
-  int64_t last = -1;
-  for (int64_t dim : op.getDimensions()) {
-    if (dim <= last || dim >= typeOf(x).getRank())
-      return fail(where, "sum", 1, "dimensions must ascend within the ", typeOf(x).getRank(),
-                  " dimensions of ", x.getType());
+/// What is left of the shape when the dimensions are summed; nothing if these do not ascend.
+static std::optional<SmallVector<int64_t>> dropDims(ArrayRef<int64_t> shape,
+                                                    ArrayRef<int64_t> dimensions) {
+  int64_t last = -1, rank = shape.size();
+  for (int64_t dim : dimensions) {
+    if (dim <= last || dim >= rank)
+      return std::nullopt;
     last = dim;
   }
-  for (auto [i, size] : llvm::enumerate(shape(x)))
-    if (!llvm::is_contained(op.getDimensions(), static_cast<int64_t>(i)))
+  SmallVector<int64_t> dims;
+  for (auto [i, size] : llvm::enumerate(shape))
+    if (!llvm::is_contained(dimensions, static_cast<int64_t>(i)))
       dims.push_back(size);
-  types.push_back(withShape(x, dims));
+  return dims;
+}
+
+INFER(SumOp) {
+  Value x = op.getX();
+  std::optional<SmallVector<int64_t>> dims = dropDims(shape(x), op.getDimensions());
+  if (!dims)
+    return fail(where, "sum", 1, "dimensions must ascend within the ", typeOf(x).getRank(),
+                " dimensions of ", x.getType());
+  if (!isFloat(x))
+    return fail(where, "sum", 2, "x must be a float tensor, not ", x.getType());
+  types.push_back(withShape(x, *dims));
   return success();
 }
 
 INFER(SumBackwardOp) {
+  std::optional<SmallVector<int64_t>> dims = dropDims(shape(op.getLike()), op.getDimensions());
+  if (!dims || differ(*dims, shape(op.getGradient())) || !isFloat(op.getGradient()))
+    return fail(where, "sum_backward", 1, op.getGradient().getType(), " is no sum of ",
+                op.getLike().getType(), " over these dimensions");
   types.push_back(withShape(op.getGradient(), shape(op.getLike())));
   return success();
 }

@@ -118,7 +118,7 @@ def Quern_SumOp : Quern_Op<"sum"> {
   let description = [{
     Sums over `dimensions`, which disappear from the result.
 
-    (C1) dimensions are ascending dimensions of x.
+    (C1) dimensions are ascending dimensions of x. (C2) x is a float tensor.
   }];
   let arguments = (ins Quern_Tensor:$x, DenseI64ArrayAttr:$dimensions);
   let results = (outs Quern_Tensor:$result);

@@ -15,6 +15,8 @@ def Quern_EmbeddingBackwardOp : Quern_Op<"embedding_backward"> {
   let summary = "gradient of a token table";
   let description = [{
     `dtable[v, :] = sum over b, t with tokens[b, t] = v of dY[b, t, :]`, plus `init` when given; [rows, C].
+
+    (C1) tokens [B, T] are i32 and the gradient is [B, T, C]. (C2) rows is positive. (C3) init is [rows, C].
   }];
   let arguments = (ins Quern_Tensor:$tokens, Quern_Tensor:$gradient, Optional<Quern_Tensor>:$init, I64Attr:$rows);
   let results = (outs Quern_Tensor:$result);
@@ -23,7 +25,8 @@ def Quern_EmbeddingBackwardOp : Quern_Op<"embedding_backward"> {
 
 def Quern_PositionEmbeddingBackwardOp : Quern_Op<"position_embedding_backward"> {
   let summary = "gradient of a position table";
-  let description = "`dtable[t, :] = sum over b of dY[b, t, :]` for t < T, 0 for other rows, plus `init` when given; [rows, C].";
+  let description = "`dtable[t, :] = sum over b of dY[b, t, :]` for t < T, 0 for other rows, plus `init` when given; [rows, C]. "
+      "(C1) the gradient is [B, T, C]. (C2) rows is positive. (C3) init is [rows, C].";
   let arguments = (ins Quern_Tensor:$gradient, Optional<Quern_Tensor>:$init, I64Attr:$rows);
   let results = (outs Quern_Tensor:$result);
   let assemblyFormat = "$gradient (`init` $init^)? `rows` $rows attr-dict `:` type(operands)";
@@ -36,6 +39,8 @@ def Quern_NormBackwardOp : Quern_Op<"norm_backward", [AttrSizedOperandSegments]>
     layer: `dX = r (g - mean(g) - xhat mean(g xhat))`; rms: `dX = r (g - xhat mean(g xhat))`; `dweight = sum over rows of dY xhat`,
     `dbias = sum over rows of dY`. `addend`, when given, is added to dX: the gradient that reaches x past the norm.
     Results: dX, then dweight if there is a weight, then dbias if `has_bias`.
+
+    (C1) x, gradient and addend have one type. (C2) weight is a vector of the size of x's last dimension.
   }];
   let arguments = (ins Quern_Tensor:$x, Quern_Tensor:$gradient, Optional<Quern_Tensor>:$weight, Optional<Quern_Tensor>:$addend,
       Quern_NormKind:$kind, F64Attr:$epsilon, UnitAttr:$has_bias);
@@ -49,6 +54,8 @@ def Quern_LinearWeightGradientOp : Quern_Op<"linear_weight_gradient"> {
   let summary = "gradient of a linear map's weight";
   let description = [{
     `dW[i, o] = sum over ... of x[..., i] dY[..., o]`; [O, I] when `transposed`; plus `init` when given.
+
+    (C1) x and gradient agree in all dimensions but the last. (C2) init has the result's type.
   }];
   let arguments = (ins Quern_Tensor:$x, Quern_Tensor:$gradient, Optional<Quern_Tensor>:$init, UnitAttr:$transposed);
   let results = (outs Quern_Tensor:$result);
@@ -57,7 +64,7 @@ def Quern_LinearWeightGradientOp : Quern_Op<"linear_weight_gradient"> {
 
 def Quern_SoftmaxBackwardOp : Quern_Op<"softmax_backward"> {
   let summary = "gradient of softmax from its result y";
-  let description = "`dX = y * (dY - sum(dY * y))` over the last dimension.";
+  let description = "`dX = y * (dY - sum(dY * y))` over the last dimension. (C1) y and gradient have one type.";
   let arguments = (ins Quern_Tensor:$y, Quern_Tensor:$gradient);
   let results = (outs Quern_Tensor:$result);
   let assemblyFormat = "$y `,` $gradient attr-dict `:` type(operands)";
@@ -82,6 +89,8 @@ def Quern_AttentionBackwardOp : Quern_Op<"attention_backward", [AttrSizedOperand
   let description = [{
     With P = exp(scale Q K^T + mask - lse), D = rowsum(dO * O): `dV = P^T dO`, `dS = P * (dO V^T - D)`,
     `dQ = scale dS K`, `dK = scale dS^T Q`; groups sum over their heads. Results: dQ, dK, dV.
+
+    (C1) Q, K and V have rank 4. (C2) O and gradient have the shape of attention's result. (C3) lse is [B, H, T].
   }];
   let arguments = (ins Quern_Tensor:$q, Quern_Tensor:$k, Quern_Tensor:$v, Quern_Tensor:$o, Quern_Tensor:$lse, Quern_Tensor:$gradient,
       Optional<Quern_Tensor>:$mask, Optional<Quern_Tensor>:$lengths, UnitAttr:$causal, F64Attr:$scale);
@@ -94,7 +103,8 @@ def Quern_AttentionBackwardOp : Quern_Op<"attention_backward", [AttrSizedOperand
 
 def Quern_ActivationBackwardOp : Quern_Op<"activation_backward"> {
   let summary = "gradient of an activation function from its input";
-  let description = "`dX = dY * f'(x)` with f one of `gelu`, `gelu_tanh`, `silu`, `relu` (derivative 0 at 0).";
+  let description = "`dX = dY * f'(x)` with f one of `gelu`, `gelu_tanh`, `silu`, `relu` (derivative 0 at 0). "
+      "(C1) x and gradient have one type. (C2) the function is one of these.";
   let arguments = (ins Quern_Tensor:$x, Quern_Tensor:$gradient, StrAttr:$function);
   let results = (outs Quern_Tensor:$result);
   let assemblyFormat = "$function $x `,` $gradient attr-dict `:` type(operands)";
@@ -102,7 +112,7 @@ def Quern_ActivationBackwardOp : Quern_Op<"activation_backward"> {
 
 def Quern_SwigluBackwardOp : Quern_Op<"swiglu_backward"> {
   let summary = "gradients of SwiGLU";
-  let description = "With s = 1 / (1 + exp(-gate)): `dgate = dY up s (1 + gate (1 - s))`, `dup = dY gate s`.";
+  let description = "With s = 1 / (1 + exp(-gate)): `dgate = dY up s (1 + gate (1 - s))`, `dup = dY gate s`. (C1) gate, up and gradient have one type.";
   let arguments = (ins Quern_Tensor:$gate, Quern_Tensor:$up, Quern_Tensor:$gradient);
   let results = (outs Quern_Tensor:$dgate, Quern_Tensor:$dup);
   let assemblyFormat = "$gate `,` $up `,` $gradient attr-dict `:` type(operands)";
@@ -110,7 +120,8 @@ def Quern_SwigluBackwardOp : Quern_Op<"swiglu_backward"> {
 
 def Quern_CrossEntropyBackwardOp : Quern_Op<"cross_entropy_backward"> {
   let summary = "gradient of the logits";
-  let description = "`dlogits = (softmax(logits) - onehot(targets)) * dloss / count`, 0 in ignored rows; dloss has rank 0.";
+  let description = "`dlogits = (softmax(logits) - onehot(targets)) * dloss / count`, 0 in ignored rows. "
+      "(C1) as `quern.cross_entropy` (C1). (C2) dloss has rank 0.";
   let arguments = (ins Quern_Tensor:$logits, Quern_Tensor:$targets, Quern_Tensor:$gradient, I64Attr:$ignore_index);
   let results = (outs Quern_Tensor:$result);
   let assemblyFormat = "$logits `,` $targets `,` $gradient `ignore_index` $ignore_index attr-dict `:` type(operands)";
@@ -122,6 +133,8 @@ def Quern_LinearCrossEntropyGradientOp : Quern_Op<"linear_cross_entropy_gradient
     The loss of `quern.linear_cross_entropy`, and in the same pass `dX = G W^T`, `dW = x^T G` (plus `init` when given) and with a bias
     `db = sum of rows of G`, G being the gradient of the logits times `gradient` (rank 0: the gradient of the loss). G replaces the logits in
     memory. Results: loss, dX, dW, and db if there is a bias.
+
+    (C1) as `quern.linear` (C1) to (C3). (C2) as `quern.cross_entropy` (C1). (C3) gradient has rank 0, init the weight's type.
   }];
   let arguments = (ins Quern_Tensor:$x, Quern_Tensor:$weight, Quern_Tensor:$targets, Quern_Tensor:$gradient,
       Optional<Quern_Tensor>:$bias, Optional<Quern_Tensor>:$init, UnitAttr:$transposed, I64Attr:$ignore_index);
@@ -134,7 +147,8 @@ def Quern_LinearCrossEntropyGradientOp : Quern_Op<"linear_cross_entropy_gradient
 
 def Quern_RepeatBackwardOp : Quern_Op<"repeat_backward"> {
   let summary = "gradient of repeat";
-  let description = "`dX[..., i, ...] = sum over j < times of dY[..., i times + j, ...]` along `dimension`.";
+  let description = "`dX[..., i, ...] = sum over j < times of dY[..., i times + j, ...]` along `dimension`. "
+      "(C1) dimension is one of the gradient's and static. (C2) times is positive and divides it.";
   let arguments = (ins Quern_Tensor:$gradient, I64Attr:$dimension, I64Attr:$times);
   let results = (outs Quern_Tensor:$result);
   let assemblyFormat = "$gradient `dimension` $dimension `times` $times attr-dict `:` type(operands)";
@@ -142,7 +156,8 @@ def Quern_RepeatBackwardOp : Quern_Op<"repeat_backward"> {
 
 def Quern_BroadcastBackwardOp : Quern_Op<"broadcast_backward"> {
   let summary = "gradient of broadcast";
-  let description = "Sums dY over the dimensions that broadcasting repeated; the result has the shape of `like`, of which nothing else is read.";
+  let description = "Sums dY over the dimensions that broadcasting repeated; the result has the shape of `like`, of which nothing else is read. "
+      "(C1) `like` broadcasts to the gradient.";
   let arguments = (ins Quern_Tensor:$gradient, Quern_Tensor:$like);
   let results = (outs Quern_Tensor:$result);
   let assemblyFormat = "$gradient `like` $like attr-dict `:` type(operands)";
@@ -150,7 +165,8 @@ def Quern_BroadcastBackwardOp : Quern_Op<"broadcast_backward"> {
 
 def Quern_SumBackwardOp : Quern_Op<"sum_backward"> {
   let summary = "gradient of sum";
-  let description = "`dX = dY`, repeated along `dimensions` to the shape of `like`, of which nothing else is read.";
+  let description = "`dX = dY`, repeated along `dimensions` to the shape of `like`, of which nothing else is read. "
+      "(C1) the gradient has the shape of the sum of `like` over `dimensions`.";
   let arguments = (ins Quern_Tensor:$gradient, Quern_Tensor:$like, DenseI64ArrayAttr:$dimensions);
   let results = (outs Quern_Tensor:$result);
   let assemblyFormat = "$gradient `like` $like `dimensions` $dimensions attr-dict `:` type(operands)";
@@ -193,7 +209,7 @@ def Quern_CacheAppendOp : Quern_Op<"cache_append"> {
   let description = [{
     The cache [B, capacity, ...] with `x` [B, T, ...] at positions offset ... offset + T - 1; offset is a rank-0 i32. The buffer of the cache is updated in place.
 
-    (C1) x and cache agree in all dimensions but the second.
+    (C1) x and cache agree in all dimensions but the second. (C2) offset is a rank-0 i32.
   }];
   let arguments = (ins Quern_Tensor:$cache, Quern_Tensor:$x, Quern_Tensor:$offset);
   let results = (outs Quern_Tensor:$result);

@@ -1,5 +1,4 @@
-//===- TransformerInference.cpp - Result types and constraints of Transformer ops
-//---------------===//
+//===- TransformerInference.cpp - Result types and constraints of Transformer ops ------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -12,9 +11,6 @@
 
 using namespace mlir;
 using namespace quern;
-
-#define INFER(Op)                                                                                  \
-  LogicalResult Op::inferReturnTypes(MLIRContext *, Where where, Op::Adaptor op, Types &types)
 
 static LogicalResult checkTokens(Where where, StringRef name, Value tokens, Value table) {
   if (typeOf(tokens).getRank() != 2 || !isI32(tokens))
@@ -68,23 +64,23 @@ INFER(RotaryEmbeddingOp) {
   return success();
 }
 
-static LogicalResult checkNorm(Where where, StringRef name, int first, Value x, Value weight,
-                               Value bias, FloatAttr epsilon) {
+static LogicalResult checkNorm(Where where, StringRef name, int first, int last, Value x,
+                               Value weight, Value bias, FloatAttr epsilon) {
   if (typeOf(x).getRank() < 1 || !isFloat(x))
     return fail(where, name, first, "x must be a float tensor of rank 1 or more, not ",
                 x.getType());
   for (auto [what, vector] : {std::pair("weight", weight), std::pair("bias", bias)})
-    if (vector && !isVector(vector, lastDim(x)))
+    if (vector && (!isVector(vector, lastDim(x)) || !sameElements(vector, x)))
       return fail(where, name, first, what, " must be a vector of ", text(lastDim(x)),
-                  " elements, the last dimension of x, not ", vector.getType());
+                  " elements, the last dimension of x ", x.getType(), ", not ", vector.getType());
   // The parser infers types before defaults are filled in.
   if (epsilon && epsilon.getValue().isNegative())
-    return fail(where, name, first + 1, "epsilon must not be negative");
+    return fail(where, name, last, "epsilon must not be negative");
   return success();
 }
 
 INFER(LayerNormOp) {
-  if (failed(checkNorm(where, "layer_norm", 1, op.getX(), op.getWeight(), op.getBias(),
+  if (failed(checkNorm(where, "layer_norm", 1, 2, op.getX(), op.getWeight(), op.getBias(),
                        op.getEpsilonAttr())))
     return failure();
   types.push_back(op.getX().getType());
@@ -92,8 +88,8 @@ INFER(LayerNormOp) {
 }
 
 INFER(RmsNormOp) {
-  if (failed(
-          checkNorm(where, "rms_norm", 1, op.getX(), op.getWeight(), Value(), op.getEpsilonAttr())))
+  if (failed(checkNorm(where, "rms_norm", 1, 2, op.getX(), op.getWeight(), Value(),
+                       op.getEpsilonAttr())))
     return failure();
   types.push_back(op.getX().getType());
   return success();
@@ -103,7 +99,7 @@ INFER(ResidualNormOp) {
   if (op.getX().getType() != op.getResidual().getType())
     return fail(where, "residual_norm", 1, "x and residual differ: ", op.getX().getType(), " and ",
                 op.getResidual().getType());
-  if (failed(checkNorm(where, "residual_norm", 2, op.getX(), op.getWeight(), op.getBias(),
+  if (failed(checkNorm(where, "residual_norm", 2, 4, op.getX(), op.getWeight(), op.getBias(),
                        op.getEpsilonAttr())))
     return failure();
   if (op.getKind() == NormKind::Rms && op.getBias())
@@ -127,9 +123,13 @@ static LogicalResult checkLinear(Where where, StringRef name, int first, Value x
                     ? transposed ? "; is it stored [in, out], without 'transposed'?"
                                  : "; is it stored [out, in], so that 'transposed' is missing?"
                     : "");
-  if (bias && !isVector(bias, outputs))
+  if (!sameElements(weight, x))
+    return fail(where, name, first, "the weight ", weight.getType(),
+                " has another element type than x, ", x.getType());
+  if (bias && (!isVector(bias, outputs) || !sameElements(bias, x)))
     return fail(where, name, first + 2, "bias must be a vector of ", text(outputs),
-                " elements, the outputs of the weight, not ", bias.getType());
+                " elements, the outputs of the weight, and of x's element type, not ",
+                bias.getType());
   return success();
 }
 
@@ -204,6 +204,10 @@ static LogicalResult inferAttention(Where where, StringRef name, Value q, Value 
       return fail(where, name, 1, what,
                   " must be a [batch, sequence, heads, head dimension] float tensor, not ",
                   value.getType());
+  for (auto [what, value] : {std::pair("K", k), std::pair("V", v)})
+    if (!sameElements(value, q))
+      return fail(where, name, 1, "Q and ", what, " have different element types: ", q.getType(),
+                  " and ", value.getType());
   int64_t heads = shape(q)[2], groups = shape(k)[2];
   if (ShapedType::isDynamic(heads) || ShapedType::isDynamic(groups) ||
       ShapedType::isDynamic(lastDim(q)) || ShapedType::isDynamic(lastDim(v)))
@@ -224,10 +228,10 @@ static LogicalResult inferAttention(Where where, StringRef name, Value q, Value 
   if (mask) {
     int64_t scores[] = {shape(q)[0], heads, shape(q)[1], shape(k)[1]};
     ArrayRef<int64_t> dims = shape(mask);
-    bool fits = dims.size() <= 4 && isFloat(mask);
-    for (size_t i = 0; fits && i < dims.size(); ++i)
-      fits = dims[i] == 1 || !differ(dims[i], scores[4 - dims.size() + i]);
-    if (!fits)
+    bool broadcasts = dims.size() <= 4 && sameElements(mask, q);
+    for (size_t i = 0; broadcasts && i < dims.size(); ++i)
+      broadcasts = dims[i] == 1 || !differ(dims[i], scores[4 - dims.size() + i]);
+    if (!broadcasts)
       return fail(where, name, 5, "mask ", mask.getType(), " does not broadcast to [",
                   text(scores[0]), ", ", text(scores[1]), ", ", text(scores[2]), ", ",
                   text(scores[3]), "]");
