@@ -40,17 +40,6 @@ private:
   void scores(const AttentionTiles::ScoreTile &s);
   void finish(Value batchIndex, Value head, Value firstQuery, Value count);
 
-  Value maximum(Value a, Value c) {
-    Value larger = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT, a, c);
-    return arith::SelectOp::create(b, loc, larger, a, c);
-  }
-  Value equals(Value a, double value) {
-    return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ, a, v.splat(value));
-  }
-  Value select(Value condition, Value a, Value c) {
-    return arith::SelectOp::create(b, loc, condition, a, c);
-  }
-
   kernel::AttentionOp::Adaptor in;
   AttentionTiles t;
   Emission &e;
@@ -83,7 +72,7 @@ void Forward::scores(const AttentionTiles::ScoreTile &s) {
       for (int64_t j = 0; j < vectors; ++j) {
         Value value = values[i * vectors + j];
         t.store(value, s.tile, t.add(row, i), t.add(s.column, j * t.lanes));
-        next[j] = maximum(value, next[j]);
+        next[j] = t.larger(value, next[j]);
       }
     return next;
   });
@@ -92,7 +81,7 @@ void Forward::scores(const AttentionTiles::ScoreTile &s) {
   SmallVector<Value> shift, rescale, sums;
   for (int64_t j = 0; j < vectors; ++j) {
     t.store(largest[j], statistics, zero, columnOf(j));
-    shift.push_back(select(equals(largest[j], -infinity), v.splat(0.0), largest[j]));
+    shift.push_back(t.select(t.equals(largest[j], -infinity), v.splat(0.0), largest[j]));
     rescale.push_back(t.exponential(before[j], shift[j]));
     sums.push_back(v.mul(t.load(statistics, one, columnOf(j)), rescale[j]));
   }
@@ -136,14 +125,15 @@ void Forward::finish(Value batchIndex, Value head, Value firstQuery, Value count
       in.getOutputs().size() > 1 ? rowAt(e, in.getOutputs()[1], {batchIndex, head}) : Value();
   e.forLoop(zero, count, t.lanes, [&](Value row) {
     Value sum = t.load(statistics, one, row);
-    Value empty = equals(sum, 0.0);
-    Value inverse = select(empty, v.splat(0.0), v.div(v.splat(1.0), sum));
+    Value empty = t.equals(sum, 0.0);
+    Value inverse = t.select(empty, v.splat(0.0), v.div(v.splat(1.0), sum));
     if (logSumExp) {
       Value value = v.add(t.load(statistics, zero, row), math::LogOp::create(b, loc, sum));
       Value left = t.subtract(count, row);
       Value inside = vector::CreateMaskOp::create(b, loc, VectorType::get({t.lanes}, b.getI1Type()),
                                                   ValueRange{left});
-      v.store(select(empty, v.splat(-infinity), value), logSumExp, t.add(firstQuery, row), inside);
+      v.store(t.select(empty, v.splat(-infinity), value), logSumExp, t.add(firstQuery, row),
+              inside);
     }
     e.forLoop(zero, e.index(t.paddedValueWidth), t.lanes, [&](Value column) {
       SmallVector<Value> block;
@@ -231,7 +221,10 @@ LogicalResult emit(kernel::AttentionOp op, ValueRange operands, Emission &e) {
   kernel::AttentionOp::Adaptor in(operands, op);
   if (failed(checkAttention(op, operands, in.getQ(), in.getK(), in.getV())))
     return failure();
-  Forward(op, in, e).run();
+  if (cast<MemRefType>(in.getQ().getType()).getDimSize(1) == 1)
+    emitDecodeAttention(op, in, e);
+  else
+    Forward(op, in, e).run();
   return success();
 }
 

@@ -214,6 +214,29 @@ void AttentionTiles::bound(ScoreTile &s) {
     s.masked = arith::ConstantOp::create(b, loc, b.getBoolAttr(true));
 }
 
+Value AttentionTiles::maskElement(Value batchIndex, Value head, Value query, Value key) {
+  // A dimension of size 1, static or not, repeats; so does one that the mask lacks.
+  auto type = cast<MemRefType>(mask.getType());
+  Value indices[] = {batchIndex, head, minimum(query, subtract(queries, e.index(1))),
+                     minimum(key, subtract(keys, e.index(1)))};
+  SmallVector<Value> at;
+  for (int64_t i = 0, rank = type.getRank(); i < rank; ++i) {
+    Value index = indices[4 - rank + i];
+    if (type.getDimSize(i) == 1)
+      index = e.index(0);
+    else if (type.isDynamicDim(i))
+      index = minimum(index, subtract(e.dim(mask, i), e.index(1)));
+    at.push_back(index);
+  }
+  Value value = memref::LoadOp::create(b, loc, mask, at);
+  Type from = value.getType();
+  if (from == v.compute)
+    return value;
+  if (from.getIntOrFloatBitWidth() < v.compute.getIntOrFloatBitWidth())
+    return arith::ExtFOp::create(b, loc, v.compute, value);
+  return arith::TruncFOp::create(b, loc, v.compute, value);
+}
+
 void AttentionTiles::writeMask(const ScoreTile &s) {
   IntegerType i32 = b.getI32Type();
   auto intVector = VectorType::get({lanes}, i32);
@@ -224,37 +247,12 @@ void AttentionTiles::writeMask(const ScoreTile &s) {
   Value hidden = v.splat(-std::numeric_limits<double>::infinity());
   Value lanesIndex = e.index(lanes), zeroIndex = e.index(0);
 
-  // A dimension of size 1, static or not, repeats; so does one that the mask lacks.
-  auto maskAt = [&](Value query, Value key) -> Value {
-    auto type = cast<MemRefType>(mask.getType());
-    Value indices[] = {s.batchIndex, s.head, minimum(query, subtract(queries, e.index(1))),
-                       minimum(key, subtract(keys, e.index(1)))};
-    SmallVector<Value> at;
-    for (int64_t i = 0, rank = type.getRank(); i < rank; ++i) {
-      Value index = indices[4 - rank + i];
-      if (type.getDimSize(i) == 1) {
-        index = zeroIndex;
-      } else if (type.isDynamicDim(i)) {
-        Value last = subtract(e.dim(mask, i), e.index(1));
-        index = minimum(index, last);
-      }
-      at.push_back(index);
-    }
-    Value value = memref::LoadOp::create(b, loc, mask, at);
-    Type from = value.getType();
-    if (from == v.compute)
-      return value;
-    if (from.getIntOrFloatBitWidth() < v.compute.getIntOrFloatBitWidth())
-      return arith::ExtFOp::create(b, loc, v.compute, value);
-    return arith::TruncFOp::create(b, loc, v.compute, value);
-  };
-
   when(s.masked, [&] {
     e.forLoop(zeroIndex, s.rows, 1, [&](Value row) {
       Value key = add(s.firstKey, row);
       if (mask)
         e.forLoop(zeroIndex, e.index(microQueries), 1, [&](Value i) {
-          Value value = maskAt(add(s.firstQuery, i), key);
+          Value value = maskElement(s.batchIndex, s.head, add(s.firstQuery, i), key);
           memref::StoreOp::create(b, loc, value, s.tile, ValueRange{row, add(s.column, i)});
         });
       Value exists = less(key, s.visible);
@@ -297,6 +295,18 @@ SmallVector<Value> AttentionTiles::scoreRows(const ScoreTile &s, Value row, Valu
         return memref::LoadOp::create(b, loc, keyTile, ValueRange{add(row, i), k});
       },
       [&](Value k, int64_t j) { return load(transposedQueries, k, add(column, j * lanes)); });
+}
+
+Value AttentionTiles::larger(Value a, Value c) {
+  // One instruction, unlike maximumf. A NaN shows in the sum of exponentials.
+  Value greater = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT, a, c);
+  return select(greater, a, c);
+}
+Value AttentionTiles::equals(Value a, double value) {
+  return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ, a, v.splat(value));
+}
+Value AttentionTiles::select(Value condition, Value a, Value c) {
+  return arith::SelectOp::create(b, loc, condition, a, c);
 }
 
 Value AttentionTiles::exponential(Value x, Value shift) {

@@ -72,6 +72,10 @@ public:
   /// Those of them that some query before `queryEnd` sees.
   mlir::Value visibleKeysUntil(mlir::Value visible, mlir::Value queryEnd);
 
+  /// The mask's element for a query and a key; beyond the last of them, that of the last.
+  mlir::Value maskElement(mlir::Value batchIndex, mlir::Value head, mlir::Value query,
+                          mlir::Value key);
+
   /// A mask of the columns of a row of `width` elements from `column` on; null when all lanes are
   /// inside. With `valid` (an i1), no lane where it does not hold.
   mlir::Value columnMask(mlir::Value column, int64_t width, mlir::Value valid = {});
@@ -114,9 +118,18 @@ public:
   llvm::SmallVector<mlir::Value> scoreRows(const ScoreTile &scores, mlir::Value row,
                                            mlir::Value keyTile, mlir::Value transposedQueries);
 
+  /// The larger of two vectors; `b` where a lane of `a` is NaN.
+  mlir::Value larger(mlir::Value a, mlir::Value b);
+  /// Lanes of `a` that equal `value`.
+  mlir::Value equals(mlir::Value a, double value);
+  mlir::Value select(mlir::Value condition, mlir::Value a, mlir::Value b);
+
   /// e^(x - shift), for vectors.
   mlir::Value exponential(mlir::Value x, mlir::Value shift);
 };
+
+/// Attention of one query a sequence, over a cache of keys and values.
+void emitDecodeAttention(kernel::AttentionOp op, kernel::AttentionOp::Adaptor in, Emission &e);
 
 /// Fails with a message where the CPU cannot compute attention on these operands.
 llvm::LogicalResult checkAttention(mlir::Operation *op, mlir::ValueRange operands, mlir::Value q,
