@@ -155,6 +155,9 @@ LogicalResult quern::reference::checkGradients(ModelOp model, FunctionOp loss, F
       FailureOr<double> derivative = at.derivative(value.flat(i));
       if (failed(derivative))
         return failure();
+      if (!std::isfinite(*derivative))
+        return loss.emitError("the loss has no derivative by ")
+               << parameter.getProgramName() << " here: choose another seed";
       differences.flat(i) = *derivative;
     }
     auto found = gradients.find(parameter.getProgramName());

@@ -13,7 +13,7 @@
 
 Each case becomes a model with the tensors of its first argument as parameters and a loss that is the
 sum of all results, weighted with random inputs. "{x}" in a text is the type of %x. Further inputs
-(`integers`, `floats`, `booleans` that are drawn as integers) get no gradient. A case without results
+(`integers`, `floats`) get no gradient. A case without results
 defines %loss itself. `quern-derive` derives the gradients, `quern-reference` evaluates both sides.
 """
 
@@ -25,13 +25,12 @@ import tempfile
 
 
 class Case:
-    def __init__(self, parameters, body, results=None, integers=None, floats=None, passes=()):
+    def __init__(self, parameters, body, results=None, integers=None, floats=None):
         self.parameters = parameters
         self.body = body
         self.results = results or {}
         self.integers = integers or {}
         self.floats = floats or {}
-        self.passes = tuple(passes)
 
 
 def tensor(shape, element="f32"):
@@ -76,18 +75,13 @@ def model(name, case):
     return f'quern.model @{name} kind("test") {{\n  {text}\n}}\n'
 
 
-def check(cases, ranges=None, dims=None, seed=1, tolerance=None, texts=()):
+def check(cases, ranges=None, dims=None, seed=1, tolerance=None, texts=(), passes=()):
     """Exits with an error, and what was compared, if a gradient of one of the cases is wrong.
 
-    `texts` are models that are written out, with `@forward` and `@loss`.
+    `texts` are models that are written out, with `@forward` and `@loss`; `passes` run before derive.
     """
-    pipelines = sorted({case.passes for case in cases} | ({()} if texts else set()))
-    for passes in pipelines:
-        chosen = [(i, case) for i, case in enumerate(cases) if case.passes == passes]
-        source = "\n".join(model(f"case{i}", case) for i, case in chosen)
-        if not passes:
-            source += "\n".join(texts)
-        run(source, passes, ranges or {}, dims or {}, seed, tolerance)
+    source = "\n".join([*(model(f"case{i}", case) for i, case in enumerate(cases)), *texts])
+    run(source, passes, ranges or {}, dims or {}, seed, tolerance)
 
 
 def run(source, passes, ranges, dims, seed, tolerance):
