@@ -1,5 +1,4 @@
-//===- Bufferization.cpp - Kernel ops from tensors to memrefs
-//------------------------------------===//
+//===- Bufferization.cpp - Kernel ops from tensors to memrefs --------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

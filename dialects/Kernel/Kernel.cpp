@@ -1,5 +1,4 @@
-//===- Kernel.cpp - The kernel dialect and the checks of its ops
-//---------------------------------===//
+//===- Kernel.cpp - The kernel dialect and the checks of its ops -----------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -71,6 +70,54 @@ LogicalResult rankIs(Operation *op, Value value, int64_t rank, StringRef name) {
     return op->emitOpError() << name << " has rank " << shaped(value).getRank() << ", not " << rank;
   return success();
 }
+
+LogicalResult rankAtLeast(Operation *op, Value value, int64_t rank, StringRef name) {
+  if (shaped(value).getRank() < rank)
+    return op->emitOpError() << name << " has rank " << shaped(value).getRank() << ", not " << rank
+                             << " or more";
+  return success();
+}
+
+/// An optional vector of the size of x's last dimension.
+LogicalResult vectorFits(Operation *op, Value vector, Value x, StringRef name) {
+  if (vector && (shaped(vector).getRank() != 1 || differ(lastDim(vector), lastDim(x))))
+    return op->emitOpError() << name << " " << vector.getType() << " is no vector for "
+                             << x.getType();
+  return success();
+}
+
+/// An optional operand of rank 0.
+LogicalResult scalarFits(Operation *op, Value scalar, StringRef name) {
+  return scalar ? rankIs(op, scalar, 0, name) : success();
+}
+
+/// Q [B, T, H, D], K [B, S, G, D], V [B, S, G, E], O [B, T, H, E], and what is optional.
+LogicalResult attentionFits(Operation *op, Value q, Value k, Value v, Value o, Value lse,
+                            Value mask, Value lengths) {
+  for (auto [name, value] :
+       {std::pair("Q", q), std::pair("K", k), std::pair("V", v), std::pair("O", o)})
+    if (failed(rankIs(op, value, 4, name)))
+      return failure();
+  ArrayRef<int64_t> qs = shaped(q).getShape(), ks = shaped(k).getShape();
+  ArrayRef<int64_t> vs = shaped(v).getShape();
+  if (ShapedType::isDynamic(qs[2]) || ShapedType::isDynamic(ks[2]) || ks[2] <= 0 || qs[2] % ks[2])
+    return op->emitOpError("needs a static number of heads that is a multiple of the groups, not ")
+           << qs[2] << " and " << ks[2];
+  if (ShapedType::isDynamic(qs[3]) || differ(qs[3], ks[3]))
+    return op->emitOpError("needs equal static head dimensions of Q and K");
+  if (ShapedType::isDynamic(vs[3]))
+    return op->emitOpError("needs a static head dimension of V");
+  int64_t result[] = {qs[0], qs[1], qs[2], vs[3]}, rows[] = {qs[0], qs[2], qs[1]};
+  if (differ(qs[0], ks[0]) || failed(verifyCompatibleShape(ks.drop_back(), vs.drop_back())) ||
+      failed(verifyCompatibleShape(shaped(o).getShape(), result)))
+    return op->emitOpError("Q, K, V and O do not fit: ")
+           << q.getType() << ", " << k.getType() << ", " << v.getType() << ", " << o.getType();
+  if (lse && failed(verifyCompatibleShape(shaped(lse).getShape(), rows)))
+    return op->emitOpError("the log-sum-exp is [batch, heads, queries], not ") << lse.getType();
+  if (mask && shaped(mask).getRank() > 4)
+    return op->emitOpError("the mask has rank ") << shaped(mask).getRank() << ", not 4 or less";
+  return lengths ? rankIs(op, lengths, 1, "lengths") : success();
+}
 } // namespace
 
 #define KERNEL_EFFECTS(OP)                                                                         \
@@ -117,6 +164,9 @@ LogicalResult GemmOp::verify() {
   if (!getTransposeA() && differ(lastDim(getA()), depth))
     return emitOpError("A has ") << lastDim(getA()) << " columns and B a depth of " << depth;
   for (Value output : getOutputs())
+    if (failed(rankAtLeast(*this, output, 1, "an output")))
+      return failure();
+  for (Value output : getOutputs())
     if (differ(lastDim(output), columns))
       return emitOpError("an output has ") << lastDim(output) << " columns and B " << columns;
   if (getBias() &&
@@ -135,27 +185,34 @@ LogicalResult GemmOp::verify() {
 
 LogicalResult BatchGemmOp::verify() {
   int64_t rank = shaped(getA()).getRank();
-  if (failed(outputsBetween(*this, getOutputs(), 1, 1)) || rank < 3 ||
-      shaped(getB()).getRank() != rank || shaped(getOutputs()[0]).getRank() != rank)
+  if (failed(outputsBetween(*this, getOutputs(), 1, 1)))
+    return failure();
+  Value c = getOutputs()[0];
+  if (rank < 3 || shaped(getB()).getRank() != rank || shaped(c).getRank() != rank)
     return emitOpError("takes A, B and one output of equal rank, 3 or more");
+  auto sizes = [&](Value value, bool transposed) {
+    ArrayRef<int64_t> shape = shaped(value).getShape().take_back(2);
+    return transposed ? std::pair(shape[1], shape[0]) : std::pair(shape[0], shape[1]);
+  };
+  auto [rows, depth] = sizes(getA(), getTransposeA());
+  auto [depthB, columns] = sizes(getB(), getTransposeB());
+  auto [rowsC, columnsC] = sizes(c, false);
+  auto leading = [](Value value) { return shaped(value).getShape().drop_back(2); };
+  if (differ(depth, depthB) || differ(rows, rowsC) || differ(columns, columnsC) ||
+      failed(verifyCompatibleShape(leading(getA()), leading(getB()))) ||
+      failed(verifyCompatibleShape(leading(getA()), leading(c))))
+    return emitOpError("A, B and C do not fit: ")
+           << getA().getType() << ", " << getB().getType() << ", " << c.getType();
   return success();
 }
 
 LogicalResult AttentionOp::verify() {
-  if (failed(outputsBetween(*this, getOutputs(), 1, 2)) || failed(rankIs(*this, getQ(), 4, "Q")) ||
-      failed(rankIs(*this, getK(), 4, "K")) || failed(rankIs(*this, getV(), 4, "V")) ||
-      failed(rankIs(*this, getOutputs()[0], 4, "O")))
+  if (failed(outputsBetween(*this, getOutputs(), 1, 2)) ||
+      failed(scalarFits(*this, getOffset(), "offset")))
     return failure();
-  int64_t heads = shaped(getQ()).getDimSize(2), groups = shaped(getK()).getDimSize(2);
-  if (ShapedType::isDynamic(heads) || ShapedType::isDynamic(groups) || groups <= 0 ||
-      heads % groups)
-    return emitOpError("needs a static number of heads that is a multiple of the groups, not ")
-           << heads << " and " << groups;
-  if (ShapedType::isDynamic(lastDim(getQ())) || differ(lastDim(getQ()), lastDim(getK())))
-    return emitOpError("needs equal static head dimensions of Q and K");
-  if (ShapedType::isDynamic(lastDim(getV())))
-    return emitOpError("needs a static head dimension of V");
-  return success();
+  return attentionFits(*this, getQ(), getK(), getV(), getOutputs()[0],
+                       getOutputs().size() > 1 ? getOutputs()[1] : Value(), getMask(),
+                       getLengths());
 }
 
 LogicalResult AttentionBackwardOp::verify() {
@@ -165,7 +222,7 @@ LogicalResult AttentionBackwardOp::verify() {
       failed(sameShape(*this, getV(), getOutputs()[2], "V and dV")) ||
       failed(sameShape(*this, getO(), getGradient(), "O and dO")))
     return failure();
-  return success();
+  return attentionFits(*this, getQ(), getK(), getV(), getO(), getLse(), getMask(), getLengths());
 }
 
 LogicalResult NormOp::verify() {
@@ -173,6 +230,11 @@ LogicalResult NormOp::verify() {
     return failure();
   if (getKind() == NormKind::Rms && getBias())
     return emitOpError("an RMS norm has no bias");
+  if (failed(rankAtLeast(*this, getX(), 1, "x")) ||
+      failed(vectorFits(*this, getWeight(), getX(), "weight")) ||
+      failed(vectorFits(*this, getBias(), getX(), "bias")) ||
+      (getResidual() && failed(sameShape(*this, getX(), getResidual(), "x and residual"))))
+    return failure();
   for (Value output : getOutputs())
     if (failed(sameShape(*this, getX(), output, "x and an output")))
       return failure();
@@ -182,19 +244,27 @@ LogicalResult NormOp::verify() {
 LogicalResult NormBackwardOp::verify() {
   if (failed(outputsBetween(*this, getOutputs(), 1, getKind() == NormKind::Rms ? 2 : 3)) ||
       failed(sameShape(*this, getX(), getGradient(), "x and dY")) ||
-      failed(sameShape(*this, getX(), getOutputs()[0], "x and dX")))
+      failed(sameShape(*this, getX(), getOutputs()[0], "x and dX")) ||
+      failed(rankAtLeast(*this, getX(), 1, "x")) ||
+      failed(vectorFits(*this, getWeight(), getX(), "weight")) ||
+      (getAddend() && failed(sameShape(*this, getX(), getAddend(), "x and addend"))))
     return failure();
+  for (Value output : getOutputs().drop_front())
+    if (failed(vectorFits(*this, output, getX(), "a gradient")))
+      return failure();
   return success();
 }
 
 LogicalResult SoftmaxOp::verify() {
-  if (failed(outputsBetween(*this, getOutputs(), 1, 1)))
+  if (failed(outputsBetween(*this, getOutputs(), 1, 1)) ||
+      failed(rankAtLeast(*this, getX(), 1, "x")))
     return failure();
   return sameShape(*this, getX(), getOutputs()[0], "x and y");
 }
 
 LogicalResult SoftmaxBackwardOp::verify() {
   if (failed(outputsBetween(*this, getOutputs(), 1, 1)) ||
+      failed(rankAtLeast(*this, getY(), 1, "y")) ||
       failed(sameShape(*this, getY(), getGradient(), "y and dY")))
     return failure();
   return sameShape(*this, getY(), getOutputs()[0], "y and dX");
@@ -203,14 +273,22 @@ LogicalResult SoftmaxBackwardOp::verify() {
 LogicalResult EmbeddingOp::verify() {
   if (failed(outputsBetween(*this, getOutputs(), 1, 1)) ||
       failed(rankIs(*this, getTable(), 2, "the table")) ||
-      failed(rankIs(*this, getTokens(), 2, "tokens")))
+      failed(rankIs(*this, getTokens(), 2, "tokens")) ||
+      failed(scalarFits(*this, getOffset(), "offset")) ||
+      (getPositions() && failed(rankIs(*this, getPositions(), 2, "the position table"))) ||
+      failed(rankIs(*this, getOutputs()[0], 3, "the result")))
     return failure();
-  return rankIs(*this, getOutputs()[0], 3, "the result");
+  for (Value table : {getTable(), getPositions()})
+    if (table && differ(lastDim(table), lastDim(getOutputs()[0])))
+      return emitOpError("a table ")
+             << table.getType() << " does not have the width of " << getOutputs()[0].getType();
+  return success();
 }
 
 LogicalResult PositionEmbeddingOp::verify() {
   if (failed(outputsBetween(*this, getOutputs(), 1, 1)) ||
-      failed(rankIs(*this, getTable(), 2, "the table")))
+      failed(rankIs(*this, getTable(), 2, "the table")) ||
+      failed(scalarFits(*this, getOffset(), "offset")))
     return failure();
   return rankIs(*this, getOutputs()[0], 3, "the result");
 }
@@ -230,7 +308,8 @@ LogicalResult PositionEmbeddingBackwardOp::verify() {
 }
 
 LogicalResult RotaryOp::verify() {
-  if (failed(outputsBetween(*this, getOutputs(), 1, 1)) || failed(rankIs(*this, getX(), 4, "x")))
+  if (failed(outputsBetween(*this, getOutputs(), 1, 1)) || failed(rankIs(*this, getX(), 4, "x")) ||
+      failed(scalarFits(*this, getOffset(), "offset")))
     return failure();
   if (ShapedType::isDynamic(lastDim(getX())) || lastDim(getX()) % 2)
     return emitOpError("needs an even static head dimension");
@@ -244,21 +323,35 @@ LogicalResult CountTargetsOp::verify() {
 }
 
 LogicalResult CrossEntropyOp::verify() {
-  if (failed(outputsBetween(*this, getOutputs(), 1, 1)))
+  if (failed(outputsBetween(*this, getOutputs(), 1, 1)) ||
+      failed(rankAtLeast(*this, getLogits(), 1, "logits")) ||
+      failed(scalarFits(*this, getCount(), "count")))
     return failure();
+  if (failed(verifyCompatibleShape(shaped(getLogits()).getShape().drop_back(),
+                                   shaped(getTargets()).getShape())))
+    return emitOpError("targets ")
+           << getTargets().getType() << " do not fit logits " << getLogits().getType();
   return rankIs(*this, getOutputs()[0], 0, "the loss");
 }
 
 LogicalResult CrossEntropyGradientOp::verify() {
-  if (failed(outputsBetween(*this, getOutputs(), 2, 2)))
+  if (failed(outputsBetween(*this, getOutputs(), 2, 2)) ||
+      failed(rankAtLeast(*this, getOutputs()[1], 1, "logits")) ||
+      failed(scalarFits(*this, getCount(), "count")) ||
+      failed(scalarFits(*this, getSeed(), "seed")))
     return failure();
+  if (failed(verifyCompatibleShape(shaped(getOutputs()[1]).getShape().drop_back(),
+                                   shaped(getTargets()).getShape())))
+    return emitOpError("targets ")
+           << getTargets().getType() << " do not fit logits " << getOutputs()[1].getType();
   return rankIs(*this, getOutputs()[0], 0, "the loss");
 }
 
 LogicalResult SumRowsOp::verify() {
-  if (failed(outputsBetween(*this, getOutputs(), 1, 1)))
+  if (failed(outputsBetween(*this, getOutputs(), 1, 1)) ||
+      failed(rankAtLeast(*this, getX(), 1, "x")))
     return failure();
-  return rankIs(*this, getOutputs()[0], 1, "the sum");
+  return vectorFits(*this, getOutputs()[0], getX(), "the sum");
 }
 
 LogicalResult SquaredNormOp::verify() {
@@ -273,13 +366,24 @@ LogicalResult AdamWOp::verify() {
   for (Value output : getOutputs())
     if (failed(sameShape(*this, getGradient(), output, "the gradient and an output")))
       return failure();
+  for (Value option : {getScale(), getLearningRate(), getBeta1(), getBeta2(), getEpsilon(),
+                       getWeightDecay(), getStep()})
+    if (failed(scalarFits(*this, option, "an option")))
+      return failure();
   return success();
 }
 
 LogicalResult CacheAppendOp::verify() {
-  if (failed(outputsBetween(*this, getOutputs(), 1, 1)))
+  if (failed(outputsBetween(*this, getOutputs(), 1, 1)) ||
+      failed(rankAtLeast(*this, getX(), 2, "x")) ||
+      failed(scalarFits(*this, getOffset(), "offset")) ||
+      failed(rankIs(*this, getOutputs()[0], shaped(getX()).getRank(), "the cache")))
     return failure();
-  return rankIs(*this, getOutputs()[0], shaped(getX()).getRank(), "the cache");
+  for (int64_t i = 0, rank = shaped(getX()).getRank(); i < rank; ++i)
+    if (i != 1 && differ(shaped(getX()).getDimSize(i), shaped(getOutputs()[0]).getDimSize(i)))
+      return emitOpError("x ") << getX().getType() << " does not fit a cache of type "
+                               << getOutputs()[0].getType();
+  return success();
 }
 
 #define GET_OP_CLASSES

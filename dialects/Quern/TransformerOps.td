@@ -141,7 +141,7 @@ def Quern_MatmulOp : Quern_Op<"matmul"> {
 def Quern_SoftmaxOp : Quern_Op<"softmax"> {
   let summary = "softmax over the last dimension";
   let description = [{
-    `y = exp(x - max(x)) / sum(exp(x - max(x)))` over the last dimension.
+    `y = exp(x - max(x)) / sum(exp(x - max(x)))` over the last dimension. A row of -infinity gives 0.
 
     (C1) x has rank 1 or more.
   }];
@@ -159,6 +159,7 @@ def Quern_AttentionOp : Quern_Op<"attention", [AttrSizedOperandSegments]> {
 
     `causal`: query t sees keys s <= offset + t; offset is a rank-0 i32, 0 when absent. `lengths` [B] i32: batch b
     sees keys s < lengths[b]. `mask` is added to the scaled scores; its shape broadcasts to [B, H, T, S] from the right.
+    A query that sees no key gets 0.
 
     (C1) Q, K and V have rank 4. (C2) Q and K have the same head dimension. (C3) H is a multiple of G, which K and V share.
     (C4) batch dimensions agree, and K and V have the same length. (C5) the mask broadcasts to [B, H, T, S].
@@ -217,7 +218,7 @@ def Quern_CrossEntropyOp : Quern_Op<"cross_entropy"> {
   let summary = "mean negative log-likelihood of targets";
   let description = [{
     `loss = mean over counted rows of logsumexp(logits[row, :]) - logits[row, target]`; logits [..., V], targets [...] i32. Rows whose
-    target is `ignore_index` do not count.
+    target is `ignore_index` do not count; where none counts, the loss is 0/0, a NaN, as in PyTorch.
 
     (C1) targets has the shape of logits without its last dimension, and i32 elements.
   }];

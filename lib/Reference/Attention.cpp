@@ -17,12 +17,14 @@ using namespace quern::reference;
 //===- Softmax
 //-----------------------------------------------------------------------------------===//
 
-/// The softmax of `n` numbers, in place; gives their log-sum-exp.
+/// The softmax of `n` numbers, in place; gives their log-sum-exp. Where all are -inf, it is 0.
 static double softmaxRow(double *row, int64_t n) {
+  const double hidden = -std::numeric_limits<double>::infinity();
   double largest = *std::max_element(row, row + n), sum = 0;
-  // Where everything is masked, exp(-inf) = 0 stands everywhere and the quotient is not a number.
-  if (std::isinf(largest) && largest < 0)
-    largest = 0;
+  if (largest == hidden) {
+    std::fill_n(row, n, 0.0);
+    return hidden;
+  }
   for (int64_t i = 0; i < n; ++i)
     sum += row[i] = std::exp(row[i] - largest);
   for (int64_t i = 0; i < n; ++i)
@@ -175,7 +177,8 @@ static void attentionBackward(AttentionBackwardOp op, Interpreter &in) {
         for (int64_t e = 0; e < a.v.dim(3); ++e)
           delta += dO(b, t, h, e) * o(b, t, h, e);
         for (int64_t s = 0; s < a.keys(); ++s) {
-          double p = std::exp(row[s] - lse(b, h, t)), dp = 0;
+          // A query that sees no key has neither a sum nor a gradient.
+          double p = std::isinf(lse(b, h, t)) ? 0 : std::exp(row[s] - lse(b, h, t)), dp = 0;
           for (int64_t e = 0; e < a.v.dim(3); ++e) {
             dv(b, s, g, e) += p * dO(b, t, h, e);
             dp += dO(b, t, h, e) * a.v(b, s, g, e);

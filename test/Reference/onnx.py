@@ -169,8 +169,6 @@ def attention(b, x, attributes):
     if len(x) > 3 and x[3] is not None:
         mask = x[3]
         if mask.dtype == np.bool_:
-            if not mask.any(-1).all():
-                raise Unmapped("rows that see no key")
             mask = np.where(mask, 0.0, -np.inf).astype(np.float32)
         if mask.shape[-1] != k.shape[1]:
             raise Unmapped("a mask that is shorter than the keys")
@@ -182,8 +180,6 @@ def attention(b, x, attributes):
             # There the last query is at the end of the counted keys.
             if len(set(lengths)) > 1:
                 raise Unmapped("an offset for each batch")
-            if lengths[0] < q.shape[1]:
-                raise Unmapped("rows that see no key")
             options += " lengths %lengths offset %offset"
             operands.append(b.argument("lengths", lengths))
             operands.append(b.argument("offset", np.array(lengths[0] - q.shape[1], np.int32)))
@@ -263,5 +259,5 @@ for test in TESTS:
         reasons.setdefault(str(reason), []).append(test["test"])
 print("agree:", tried)
 print("not mapped:", {reason: len(tests) for reason, tests in reasons.items()})
-if sum(tried.values()) < 69:
+if sum(tried.values()) < 73:
     sys.exit("fewer tests than were mapped once")
