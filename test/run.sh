@@ -14,10 +14,10 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-preset=release build=build jobs=$(nproc)
+preset=release build=build extra='' jobs=$(nproc)
 while [ $# -gt 0 ]; do
   case $1 in
-    --asan) preset=asan build=build-asan ;;
+    --asan) preset=asan build=build-asan extra=libclang-rt-22-dev ;;
     -j) shift; jobs=${1:?-j takes a number} ;;
     -h | --help) sed -n '9,14s/^# //p' "$0"; exit 0 ;;
     *) echo "test/run.sh: unknown option $1 (--asan, -j N)" >&2; exit 2 ;;
@@ -32,7 +32,8 @@ stopped() {
 }
 
 . examples/packages.sh
-quern_install_packages || stopped "packages are missing"
+# shellcheck disable=SC2086
+quern_install_packages $extra || stopped "packages are missing"
 cmake --preset "$preset" -Wno-dev || stopped "the configuration failed"
 ninja -C "$build" -j "$jobs" || stopped "the build failed"
 
