@@ -23,9 +23,10 @@ using namespace mlir;
 
 namespace {
 
-/// What one line of `quern_programs` points to.
+/// What one line of a table of programs points to.
 struct Entry {
-  std::string name;
+  std::string name; ///< without the prefix of its target
+  std::string symbol;
   LLVM::LLVMFuncOp run, arenaBytes;
 };
 
@@ -36,7 +37,8 @@ public:
         ptr(LLVM::LLVMPointerType::get(context)), i64(builder.getI64Type()) {}
 
   FailureOr<Entry> exportProgram(func::FuncOp program);
-  void writeTable(ArrayRef<Entry> entries);
+  void writePrograms(StringRef name, ArrayRef<Entry> entries);
+  void writeCodes(ArrayRef<std::pair<StringRef, StringRef>> codes);
   void writeText(StringRef name, StringRef text);
 
 private:
@@ -47,6 +49,7 @@ private:
     return LLVM::ConstantOp::create(builder, loc, i64, builder.getI64IntegerAttr(value));
   }
   LLVM::LLVMFuncOp function(const Twine &name, Type result, ArrayRef<Type> arguments);
+  void writeTable(StringRef name, ArrayRef<SmallVector<std::string>> rows, int64_t columns);
 
   ModuleOp module;
   SymbolTable symbols;
@@ -121,7 +124,10 @@ FailureOr<Entry> Exporter::exportProgram(func::FuncOp program) {
            << name << "' has no formula '" << name << ".arena_bytes' for the size of its arena";
 
   Entry entry;
+  entry.symbol = name;
   entry.name = name;
+  if (auto target = program->getAttrOfType<StringAttr>("quern.target"))
+    entry.name = name.substr(target.size() + 1);
   entry.arenaBytes = function(name + ".arena", i64, {ptr});
   auto unpack = [&](Value arguments) {
     SmallVector<Value> memrefs;
@@ -152,31 +158,63 @@ void Exporter::writeText(StringRef name, StringRef text) {
   symbols.insert(global);
 }
 
-void Exporter::writeTable(ArrayRef<Entry> entries) {
+/// A constant array of rows of addresses of `rows`' symbols, and a row of zeros that ends it.
+void Exporter::writeTable(StringRef name, ArrayRef<SmallVector<std::string>> rows,
+                          int64_t columns) {
   loc = module.getLoc();
-  for (const Entry &entry : entries)
-    writeText(entry.name + ".name", entry.name);
   builder.setInsertionPointToEnd(module.getBody());
-  Type row = LLVM::LLVMStructType::getLiteral(context, {ptr, ptr, ptr});
-  auto table = LLVM::LLVMArrayType::get(row, entries.size() + 1);
+  Type row = LLVM::LLVMStructType::getLiteral(context, SmallVector<Type>(columns, ptr));
+  auto table = LLVM::LLVMArrayType::get(row, rows.size() + 1);
   auto global = LLVM::GlobalOp::create(builder, loc, table, /*isConstant=*/true,
-                                       LLVM::Linkage::External, "quern_programs", Attribute());
+                                       LLVM::Linkage::External, name, Attribute());
   symbols.insert(global);
   builder.setInsertionPointToStart(&global.getInitializer().emplaceBlock());
-  // The line of zeros that ends the table is what remains.
   Value value = LLVM::ZeroOp::create(builder, loc, table);
-  for (auto [index, known] : llvm::enumerate(entries)) {
-    Entry entry = known;
-    SmallVector<std::string> fields{entry.name + ".name", entry.run.getSymName().str(),
-                                    entry.arenaBytes.getSymName().str()};
+  for (auto [index, fields] : llvm::enumerate(rows))
     for (auto [field, symbol] : llvm::enumerate(fields)) {
       Value address = LLVM::AddressOfOp::create(builder, loc, ptr, symbol);
       value = LLVM::InsertValueOp::create(
           builder, loc, value, address,
           ArrayRef<int64_t>{static_cast<int64_t>(index), static_cast<int64_t>(field)});
     }
-  }
   LLVM::ReturnOp::create(builder, loc, value);
+}
+
+void Exporter::writePrograms(StringRef name, ArrayRef<Entry> entries) {
+  SmallVector<SmallVector<std::string>> rows;
+  for (const Entry &known : entries) {
+    Entry entry = known;
+    writeText(entry.symbol + ".name", entry.name);
+    rows.push_back({entry.symbol + ".name", entry.run.getSymName().str(),
+                    entry.arenaBytes.getSymName().str()});
+  }
+  writeTable(name, rows, 3);
+}
+
+void Exporter::writeCodes(ArrayRef<std::pair<StringRef, StringRef>> codes) {
+  SmallVector<SmallVector<std::string>> rows;
+  for (auto [architecture, text] : codes) {
+    std::string symbol = ("device_code." + architecture).str();
+    writeText(symbol + ".name", architecture);
+    writeText(symbol, text);
+    rows.push_back({symbol + ".name", symbol});
+  }
+  writeTable("quern_device_codes", rows, 2);
+}
+
+/// What the module says about the device that it was compiled for, or null.
+static std::optional<llvm::json::Value>
+describeDevice(ModuleOp module, SmallVectorImpl<std::pair<StringRef, StringRef>> &codes) {
+  auto attribute = module->getAttrOfType<DictionaryAttr>("quern.device_code");
+  if (!attribute)
+    return std::nullopt;
+  llvm::json::Array architectures;
+  for (NamedAttribute code : attribute) {
+    codes.push_back({code.getName().strref(), cast<StringAttr>(code.getValue()).getValue()});
+    architectures.push_back(code.getName().strref());
+  }
+  return llvm::json::Object{
+      {"kind", "nvidia"}, {"architectures", std::move(architectures)}, {"precision", "f32"}};
 }
 
 struct ExportPrograms : quern::target::impl::ExportProgramsBase<ExportPrograms> {
@@ -211,16 +249,22 @@ struct ExportPrograms : quern::target::impl::ExportProgramsBase<ExportPrograms> 
                                                   {"requires", std::move(features)}};
 
     Exporter exporter(module);
-    SmallVector<Entry> entries;
+    SmallVector<Entry> entries, deviceEntries;
     for (auto program : llvm::to_vector(module.getOps<func::FuncOp>())) {
       if (!program->hasAttr("quern.program"))
         continue;
       FailureOr<Entry> entry = exporter.exportProgram(program);
       if (failed(entry))
         return signalPassFailure();
-      entries.push_back(*entry);
+      (program->hasAttr("quern.target") ? deviceEntries : entries).push_back(*entry);
     }
-    exporter.writeTable(entries);
+    exporter.writePrograms("quern_programs", entries);
+    exporter.writePrograms("quern_device_programs", deviceEntries);
+    SmallVector<std::pair<StringRef, StringRef>> codes;
+    if (std::optional<llvm::json::Value> device = describeDevice(module, codes))
+      (*description)["device"] = std::move(*device);
+    exporter.writeCodes(codes);
+    module->removeAttr("quern.device_code");
     std::string out;
     llvm::raw_string_ostream(out) << *json;
     exporter.writeText("quern_module_json", out);

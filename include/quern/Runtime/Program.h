@@ -16,6 +16,7 @@
 ///
 ///     {"quern": 1, "model": "gpt", "kind": "causal_lm", "context": 1024, "vocabulary": 50257,
 ///      "target": {"triple": "x86_64-...", "cpu": "znver4", "requires": ["avx512f", ...]},
+///      "device": {"kind": "nvidia", "architectures": ["sm_80", "sm_90a"], "precision": "f32"},
 ///      "parameters": [{"name": "block.qkv", "file": "h.{layer}.attn.c_attn.weight", "type": "f32",
 ///                      "shape": [12, 768, 2304], "layers": 12, "decay": true,
 ///                      "initializer": {"kind": "normal", "scale": 0.02}}, ...],
@@ -25,6 +26,7 @@
 ///                                   "shape": [-1, -1], "dimensions": ["batch", "sequence"]},
 ///                                   ...]}]}
 ///
+/// - `device` is there when device programs are; their memory is laid out as the host's is.
 /// - `layers` is 0 for a parameter outside rolled layers; otherwise it is the leading dimension of
 ///   `shape`. A `file` that contains `{layer}` names one tensor a layer; without it the file holds
 ///   the stacked tensor. `context` is 0 when the text sets no limit; `vocabulary` is the size of
@@ -37,8 +39,8 @@
 /// - `role` is one of
 ///     input          read; `tokens`, `targets` (i32; -1 in targets is ignored), ...
 ///                    An integer input may say which values it takes: "range": [low, high], both
-///                    included. Without it `tokens` takes 0 to vocabulary - 1, and `targets` also -1.
-///                    The runtime checks; compiled code does not.
+///                    included. Without it `tokens` takes 0 to vocabulary - 1, and `targets` also
+///                    -1. The runtime checks; compiled code does not.
 ///     option         a scalar (shape [], f64) read by the program: learning_rate, beta1, beta2,
 ///                    epsilon, weight_decay, weight_decay_others (for parameters without the decay
 ///                    flag), clip (maximum global norm; 0: off), step (1 in the first call);
@@ -82,7 +84,52 @@ typedef struct quern_program {
 } quern_program;
 
 extern const char quern_module_json[];
+/* Programs for the host's processor; empty when the model was compiled for a device only. */
 extern const quern_program quern_programs[];
+
+/* Programs for a device (`--target=nvidia`); empty when there is no code for one. They have the
+ * same names and arguments, but every `aligned` pointer and the arena lie in the device's memory,
+ * 256-byte aligned. `run` executes on the host: it computes sizes and addresses, never reads or
+ * writes device memory, and calls `quern_device_launch` once for each kernel, in order. The
+ * sequence of launches and their arguments depend on shapes and addresses only, so that they can be
+ * recorded once and replayed. */
+extern const quern_program quern_device_programs[];
+
+/* The device's code, one entry an architecture; an entry whose `architecture` is NULL ends it. */
+typedef struct quern_device_code {
+  const char *architecture; /* "sm_80", "sm_90a", ... */
+  const char *text;         /* PTX, NUL-terminated */
+} quern_device_code;
+extern const quern_device_code quern_device_codes[];
+
+/* One launch. Launches of one `run` execute in order: each sees what those before it wrote. */
+typedef struct quern_launch {
+  const char *kernel;   /* name of an entry of the device's code */
+  int64_t grid[3];      /* blocks; nothing is launched when one of them is 0 */
+  int64_t block[3];     /* threads in a block */
+  int64_t cluster[3];   /* blocks in a cluster; 1, 1, 1 where the kernel uses none */
+  int64_t shared_bytes; /* of dynamic shared memory */
+  int64_t argument_count;
+  const void *const *arguments; /* to each value; copied by the call */
+} quern_launch;
+
+/* A tiled tensor in device memory, as the tensor memory accelerator addresses it (CUDA driver API,
+ * cuTensorMapEncodeTiled). Dimension 0 is the innermost. */
+typedef struct quern_tensor_map {
+  void *address;      /* in device memory */
+  int64_t type;       /* 0: bf16, 1: f32 */
+  int64_t rank;       /* 1 to 5 */
+  int64_t sizes[5];   /* elements */
+  int64_t strides[4]; /* bytes between neighbours in dimensions 1, 2, ... */
+  int64_t box[5];     /* elements of one copy */
+  int64_t swizzle;    /* bytes: 0 (none), 32, 64 or 128 */
+} quern_tensor_map;
+
+/* What the runtime offers to `run` of a device program. An error (a fault, no such kernel) is kept,
+ * further launches are ignored, and the runtime reports it when `run` has returned. */
+void quern_device_launch(const quern_launch *launch);
+/* Writes the 128 bytes, 64-byte aligned, that a kernel takes as a tensor map. */
+void quern_device_tensor_map(const quern_tensor_map *description, void *encoded);
 
 #ifdef __cplusplus
 }
