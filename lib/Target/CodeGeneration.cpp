@@ -86,8 +86,7 @@ std::unique_ptr<Module> translateToLLVMIR(mlir::ModuleOp source, const cpu::Mach
   }
   if (module->getNamedGlobal("quern_programs"))
     internalizeModule(*module, [](const GlobalValue &value) {
-      return llvm::is_contained({"quern_programs", "quern_device_programs", "quern_device_codes",
-                                 "quern_module_json"},
+      return llvm::is_contained({"quern_programs", "quern_device_codes", "quern_module_json"},
                                 value.getName());
     });
   return module;

@@ -30,6 +30,12 @@ struct Entry {
   LLVM::LLVMFuncOp run, arenaBytes;
 };
 
+/// One row of `quern_device_codes`.
+struct DeviceCode {
+  StringRef architecture, text;
+  SmallVector<Entry> programs;
+};
+
 class Exporter {
 public:
   explicit Exporter(ModuleOp module)
@@ -37,8 +43,8 @@ public:
         ptr(LLVM::LLVMPointerType::get(context)), i64(builder.getI64Type()) {}
 
   FailureOr<Entry> exportProgram(func::FuncOp program);
-  void writePrograms(StringRef name, ArrayRef<Entry> entries);
-  void writeCodes(ArrayRef<std::pair<StringRef, StringRef>> codes);
+  void writePrograms(StringRef name, ArrayRef<Entry> entries, LLVM::Linkage linkage);
+  void writeCodes(ArrayRef<DeviceCode> codes);
   void writeText(StringRef name, StringRef text);
 
 private:
@@ -49,7 +55,7 @@ private:
     return LLVM::ConstantOp::create(builder, loc, i64, builder.getI64IntegerAttr(value));
   }
   LLVM::LLVMFuncOp function(const Twine &name, Type result, ArrayRef<Type> arguments);
-  void writeTable(StringRef name, ArrayRef<SmallVector<std::string>> rows, int64_t columns);
+  void writeTable(StringRef name, ArrayRef<SmallVector<std::string>> rows, LLVM::Linkage linkage);
 
   ModuleOp module;
   SymbolTable symbols;
@@ -158,15 +164,15 @@ void Exporter::writeText(StringRef name, StringRef text) {
   symbols.insert(global);
 }
 
-/// A constant array of rows of addresses of `rows`' symbols, and a row of zeros that ends it.
+/// A constant array of rows of three addresses of symbols, and a row of zeros that ends it.
 void Exporter::writeTable(StringRef name, ArrayRef<SmallVector<std::string>> rows,
-                          int64_t columns) {
+                          LLVM::Linkage linkage) {
   loc = module.getLoc();
   builder.setInsertionPointToEnd(module.getBody());
-  Type row = LLVM::LLVMStructType::getLiteral(context, SmallVector<Type>(columns, ptr));
+  Type row = LLVM::LLVMStructType::getLiteral(context, {ptr, ptr, ptr});
   auto table = LLVM::LLVMArrayType::get(row, rows.size() + 1);
-  auto global = LLVM::GlobalOp::create(builder, loc, table, /*isConstant=*/true,
-                                       LLVM::Linkage::External, name, Attribute());
+  auto global =
+      LLVM::GlobalOp::create(builder, loc, table, /*isConstant=*/true, linkage, name, Attribute());
   symbols.insert(global);
   builder.setInsertionPointToStart(&global.getInitializer().emplaceBlock());
   Value value = LLVM::ZeroOp::create(builder, loc, table);
@@ -180,7 +186,7 @@ void Exporter::writeTable(StringRef name, ArrayRef<SmallVector<std::string>> row
   LLVM::ReturnOp::create(builder, loc, value);
 }
 
-void Exporter::writePrograms(StringRef name, ArrayRef<Entry> entries) {
+void Exporter::writePrograms(StringRef name, ArrayRef<Entry> entries, LLVM::Linkage linkage) {
   SmallVector<SmallVector<std::string>> rows;
   for (const Entry &known : entries) {
     Entry entry = known;
@@ -188,33 +194,19 @@ void Exporter::writePrograms(StringRef name, ArrayRef<Entry> entries) {
     rows.push_back({entry.symbol + ".name", entry.run.getSymName().str(),
                     entry.arenaBytes.getSymName().str()});
   }
-  writeTable(name, rows, 3);
+  writeTable(name, rows, linkage);
 }
 
-void Exporter::writeCodes(ArrayRef<std::pair<StringRef, StringRef>> codes) {
+void Exporter::writeCodes(ArrayRef<DeviceCode> codes) {
   SmallVector<SmallVector<std::string>> rows;
-  for (auto [architecture, text] : codes) {
-    std::string symbol = ("device_code." + architecture).str();
-    writeText(symbol + ".name", architecture);
-    writeText(symbol, text);
-    rows.push_back({symbol + ".name", symbol});
+  for (const DeviceCode &code : codes) {
+    std::string symbol = ("device_code." + code.architecture).str();
+    writeText(symbol + ".name", code.architecture);
+    writeText(symbol, code.text);
+    writePrograms(symbol + ".programs", code.programs, LLVM::Linkage::Internal);
+    rows.push_back({symbol + ".name", symbol, symbol + ".programs"});
   }
-  writeTable("quern_device_codes", rows, 2);
-}
-
-/// What the module says about the device that it was compiled for, or null.
-static std::optional<llvm::json::Value>
-describeDevice(ModuleOp module, SmallVectorImpl<std::pair<StringRef, StringRef>> &codes) {
-  auto attribute = module->getAttrOfType<DictionaryAttr>("quern.device_code");
-  if (!attribute)
-    return std::nullopt;
-  llvm::json::Array architectures;
-  for (NamedAttribute code : attribute) {
-    codes.push_back({code.getName().strref(), cast<StringAttr>(code.getValue()).getValue()});
-    architectures.push_back(code.getName().strref());
-  }
-  return llvm::json::Object{
-      {"kind", "nvidia"}, {"architectures", std::move(architectures)}, {"precision", "f32"}};
+  writeTable("quern_device_codes", rows, LLVM::Linkage::External);
 }
 
 struct ExportPrograms : quern::target::impl::ExportProgramsBase<ExportPrograms> {
@@ -249,22 +241,40 @@ struct ExportPrograms : quern::target::impl::ExportProgramsBase<ExportPrograms> 
                                                   {"requires", std::move(features)}};
 
     Exporter exporter(module);
-    SmallVector<Entry> entries, deviceEntries;
+    SmallVector<Entry> entries;
+    SmallVector<DeviceCode> codes;
+    if (auto texts = module->getAttrOfType<DictionaryAttr>("quern.device_code"))
+      for (NamedAttribute code : texts)
+        codes.push_back({code.getName(), cast<StringAttr>(code.getValue()).getValue(), {}});
     for (auto program : llvm::to_vector(module.getOps<func::FuncOp>())) {
       if (!program->hasAttr("quern.program"))
         continue;
+      SmallVector<Entry> *table = &entries;
+      if (auto target = program->getAttrOfType<StringAttr>("quern.target")) {
+        auto code = llvm::find_if(
+            codes, [&](const DeviceCode &code) { return code.architecture == target; });
+        if (code == codes.end()) {
+          program.emitError("program '")
+              << program.getSymName() << "' is for " << target << ", but there is no code for it";
+          return signalPassFailure();
+        }
+        table = &code->programs;
+      }
       FailureOr<Entry> entry = exporter.exportProgram(program);
       if (failed(entry))
         return signalPassFailure();
-      (program->hasAttr("quern.target") ? deviceEntries : entries).push_back(*entry);
+      table->push_back(*entry);
     }
-    exporter.writePrograms("quern_programs", entries);
-    exporter.writePrograms("quern_device_programs", deviceEntries);
-    SmallVector<std::pair<StringRef, StringRef>> codes;
-    if (std::optional<llvm::json::Value> device = describeDevice(module, codes))
-      (*description)["device"] = std::move(*device);
+    exporter.writePrograms("quern_programs", entries, LLVM::Linkage::External);
     exporter.writeCodes(codes);
-    module->removeAttr("quern.device_code");
+    if (!codes.empty()) {
+      llvm::json::Array architectures;
+      for (const DeviceCode &code : codes)
+        architectures.push_back(code.architecture);
+      (*description)["device"] = llvm::json::Object{
+          {"kind", "nvidia"}, {"architectures", std::move(architectures)}, {"precision", "f32"}};
+      module->removeAttr("quern.device_code");
+    }
     std::string out;
     llvm::raw_string_ostream(out) << *json;
     exporter.writeText("quern_module_json", out);

@@ -343,8 +343,6 @@ const quern_program quern_programs[] = {
     {"gradients", gradients, arenaBytes}, {"train_step", trainStep, arenaBytes},
     {"prefill", prefill, arenaBytes},     {"decode", prefill, arenaBytes},
     {nullptr, nullptr, nullptr}};
-extern const quern_program quern_device_programs[];
-const quern_program quern_device_programs[] = {{nullptr, nullptr, nullptr}};
 extern const quern_device_code quern_device_codes[];
-const quern_device_code quern_device_codes[] = {{nullptr, nullptr}};
+const quern_device_code quern_device_codes[] = {{nullptr, nullptr, nullptr}};
 }

@@ -87,20 +87,21 @@ extern const char quern_module_json[];
 /* Programs for the host's processor; empty when the model was compiled for a device only. */
 extern const quern_program quern_programs[];
 
-/* Programs for a device (`--target=nvidia`); empty when there is no code for one. They have the
- * same names and arguments, but every `aligned` pointer and the arena lie in the device's memory,
- * 256-byte aligned. `run` executes on the host: it computes sizes and addresses, never reads or
- * writes device memory, and calls `quern_device_launch` once for each kernel, in order. The
- * sequence of launches and their arguments depend on shapes and addresses only, so that they can be
- * recorded once and replayed. */
-extern const quern_program quern_device_programs[];
-
-/* The device's code, one entry an architecture; an entry whose `architecture` is NULL ends it. */
+/* What a model was compiled to for one architecture of a device (`--target=nvidia
+ * --gpu=sm_80,sm_90a`).
+ *
+ * Its programs have the names and arguments of the host's, but every `aligned` pointer and the
+ * arena lie in the device's memory, 256-byte aligned. `run` executes on the host: it computes sizes
+ * and addresses, never reads or writes device memory, and calls `quern_device_launch` once for each
+ * kernel, in order. The sequence of launches and their arguments depend on shapes and addresses
+ * only, so that they can be recorded once and replayed. Architectures differ in kernels and
+ * launches, and so each has programs of its own. */
 typedef struct quern_device_code {
-  const char *architecture; /* "sm_80", "sm_90a", ... */
+  const char *architecture; /* "sm_80", "sm_90a", ...; NULL ends the table */
   const char *text;         /* PTX, NUL-terminated */
+  const quern_program *programs;
 } quern_device_code;
-extern const quern_device_code quern_device_codes[];
+extern const quern_device_code quern_device_codes[]; /* without a row when there is none */
 
 /* One launch. Launches of one `run` execute in order: each sees what those before it wrote. */
 typedef struct quern_launch {

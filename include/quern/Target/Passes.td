@@ -14,9 +14,9 @@ def ExportPrograms : Pass<"quern-export-programs", "::mlir::ModuleOp"> {
   let description = [{
     Writes what include/quern/Runtime/Program.h promises. Each function with the attribute
     `quern.program` gets two C functions, which unpack tensor descriptors into memrefs and call it
-    and its `arena_bytes` formula; `quern_programs` lists them, `quern_device_programs` those with the
-    attribute `quern.target`, whose names begin with it (`nvidia.forward`). `quern_device_codes` holds the texts of the
-    module's attribute `quern.device_code`, by architecture. `quern_module_json` is the module's
+    and its `arena_bytes` formula; `quern_programs` lists them. Those with the attribute `quern.target`, whose names
+    begin with it (`sm_80.forward`), belong to an architecture of a device, and are listed beside its code, the
+    text in the module's attribute `quern.device_code`, in `quern_device_codes`. `quern_module_json` is the module's
     attribute `quern.model` (a JSON object) with the targets added.
 
     ```mlir
