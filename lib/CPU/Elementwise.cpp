@@ -10,8 +10,6 @@
 #include "Elementwise.h"
 #include "Emitters.h"
 
-#include "mlir/Transforms/RegionUtils.h"
-
 using namespace mlir;
 
 namespace quern::cpu {
@@ -108,7 +106,8 @@ static bool emitTransposed(const LoopNest &nest, Emission &e) {
 
 static void emitVectors(const LoopNest &nest, Emission &e, int64_t loop) {
   OpBuilder &b = e.builder;
-  int64_t lanes = nest.lanes(loop, e.machine), bytes = nest.bytesPerIteration(loop);
+  int64_t lanes = e.machine.vectorBytes * 8 / nest.widestBits(loop),
+          bytes = nest.bytesPerIteration(loop);
   Body body(nest, e, loop, lanes);
   SmallVector<Value> outer;
   Value rows = e.index(1);
@@ -145,21 +144,6 @@ static void emitVectors(const LoopNest &nest, Emission &e, int64_t loop) {
     Value last = minIndex(e, addIndex(e, first, perUnit), rows);
     e.forLoop(first, last, 1, [&](Value row) { emitRow(row, from, to); });
   });
-}
-
-LogicalResult sinkConstants(linalg::GenericOp op) {
-  llvm::SetVector<Value> outside;
-  getUsedValuesDefinedAbove(op.getRegion(), outside);
-  OpBuilder builder = OpBuilder::atBlockBegin(op.getBody());
-  for (Value value : outside) {
-    auto constant = value.getDefiningOp<arith::ConstantOp>();
-    if (!constant)
-      return op.emitOpError("uses a value from outside of its body that is no constant; make it an "
-                            "operand (a memref of rank 0)");
-    Value inside = builder.clone(*constant)->getResult(0);
-    replaceAllUsesInRegionWith(value, inside, op.getRegion());
-  }
-  return success();
 }
 
 LogicalResult emit(linalg::GenericOp op, ValueRange operands, Emission &e) {

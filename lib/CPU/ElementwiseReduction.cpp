@@ -128,7 +128,7 @@ Value Reduction::combine(const Combiner &combiner, Value a, Value b) {
 Value Reduction::reduceRows(const Combiner &combiner, int64_t loop, ArrayRef<Value> indices,
                             Value start) {
   OpBuilder &b = e.builder;
-  int64_t lanes = nest.lanes(loop, e.machine);
+  int64_t lanes = e.machine.vectorBytes * 8 / nest.widestBits(loop);
   auto type = VectorType::get({lanes}, combiner.neutral.getType());
   Value neutral =
       arith::ConstantOp::create(b, e.loc, DenseElementsAttr::get(type, combiner.neutral));
@@ -169,7 +169,7 @@ int64_t Reduction::bytesEach() {
 
 void Reduction::emitParallelLanes(int64_t loop) {
   OpBuilder &b = e.builder;
-  int64_t lanes = nest.lanes(loop, e.machine);
+  int64_t lanes = e.machine.vectorBytes * 8 / nest.widestBits(loop);
   SmallVector<int64_t> outer;
   SmallVector<Value> sizes;
   for (int64_t other : parallels)

@@ -18,32 +18,6 @@ using namespace mlir;
 
 namespace quern::cpu {
 
-Value Emission::index(int64_t value) { return arith::ConstantIndexOp::create(builder, loc, value); }
-
-Value Emission::dim(Value memref, int64_t dim) {
-  auto type = cast<MemRefType>(memref.getType());
-  if (!type.isDynamicDim(dim))
-    return index(type.getDimSize(dim));
-  return memref::DimOp::create(builder, loc, memref, dim);
-}
-
-Value Emission::leadingSize(Value memref, int64_t count) {
-  auto type = cast<MemRefType>(memref.getType());
-  int64_t known = 1;
-  Value size;
-  for (int64_t i = 0; i < count; ++i) {
-    if (!type.isDynamicDim(i)) {
-      known *= type.getDimSize(i);
-      continue;
-    }
-    Value factor = dim(memref, i);
-    size = size ? arith::MulIOp::create(builder, loc, size, factor).getResult() : factor;
-  }
-  if (!size)
-    return index(known);
-  return known == 1 ? size : arith::MulIOp::create(builder, loc, size, index(known)).getResult();
-}
-
 void Emission::barrier() { omp::BarrierOp::create(builder, loc); }
 
 void Emission::forUnits(Value count, llvm::function_ref<void(Value)> body) {
@@ -61,25 +35,6 @@ void Emission::onFirstThread(llvm::function_ref<void()> body) {
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPointToStart(conditional.thenBlock());
   body();
-}
-
-void Emission::forLoop(Value from, Value to, int64_t step, llvm::function_ref<void(Value)> body) {
-  auto loop = scf::ForOp::create(builder, loc, from, to, index(step));
-  OpBuilder::InsertionGuard guard(builder);
-  builder.setInsertionPointToStart(loop.getBody());
-  body(loop.getInductionVar());
-}
-
-SmallVector<Value>
-Emission::forLoop(Value from, Value to, int64_t step, ValueRange carried,
-                  llvm::function_ref<SmallVector<Value>(Value, ValueRange)> body) {
-  auto loop = scf::ForOp::create(builder, loc, from, to, index(step), carried);
-  OpBuilder::InsertionGuard guard(builder);
-  builder.setInsertionPointToStart(loop.getBody());
-  SmallVector<Value> next = body(loop.getInductionVar(), loop.getRegionIterArgs());
-  if (!carried.empty())
-    scf::YieldOp::create(builder, loc, next);
-  return SmallVector<Value>(loop.getResults());
 }
 
 static int64_t alignedBytes(MemRefType type) {

@@ -8,6 +8,7 @@
 
 #include "Emitters.h"
 #include "quern/CPU/Passes.h"
+#include "quern/Emission/LoopNest.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -155,7 +156,8 @@ LogicalResult Emitter::replaceKernels(func::FuncOp body, int64_t &scratchBytes) 
   SmallVector<Operation *> kernels;
   WalkResult walk = body.walk([&](Operation *op) {
     if (isKernel(op)) {
-      if (auto generic = dyn_cast<linalg::GenericOp>(op); generic && failed(sinkConstants(generic)))
+      if (auto generic = dyn_cast<linalg::GenericOp>(op);
+          generic && failed(emission::sinkConstants(generic)))
         return WalkResult::interrupt();
       kernels.push_back(op);
       return WalkResult::skip();

@@ -55,10 +55,6 @@ QUERN_EMITTER(kernel::AdamWOp);
 // operands are vectorized, reductions run in index order.
 QUERN_EMITTER(mlir::linalg::GenericOp);
 
-/// Copies the constants that a generic uses from outside into its body, so that the body alone says
-/// what it computes. Fails on other values from outside.
-llvm::LogicalResult sinkConstants(mlir::linalg::GenericOp op);
-
 #undef QUERN_EMITTER
 
 } // namespace quern::cpu

@@ -15,42 +15,18 @@
 #define QUERN_LIB_CPU_ROWS_H
 
 #include "quern/CPU/Emission.h"
+#include "quern/Emission/Indices.h"
+#include "quern/Emission/Views.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/IR/Operation.h"
 
 namespace quern::cpu {
+
+using namespace emission; // what emitters of all targets share
 
 /// About so many bytes make one unit of work: small tensors stay with one thread, and a unit's
 /// overhead is lost in its time.
 constexpr int64_t unitBytes = 32 << 10;
-
-/// The type that elements of `storage` are computed in: f32 for the narrower floats.
-mlir::Type computeType(mlir::Type storage);
-
-/// Bytes of one element in memory.
-int64_t elementBytes(mlir::Type type);
-
-/// Fails, with the operand's number and what to do, when an operand's rows cannot be read as
-/// vectors (last stride other than 1) or its elements are not floats. Operands of rank 0 and of i32
-/// are read one by one and may be anything.
-llvm::LogicalResult checkRows(mlir::Operation *op, mlir::ValueRange operands);
-
-/// The indices of element `linear` of a space of `sizes`, the last dimension fastest.
-llvm::SmallVector<mlir::Value> delinearize(Emission &emission, mlir::Value linear,
-                                           llvm::ArrayRef<mlir::Value> sizes);
-
-/// `memref` with its dimensions merged into [rows, last] where memory allows; otherwise as it is.
-mlir::Value mergeRows(Emission &emission, mlir::Value memref);
-
-/// `memref` with all dimensions merged into one where memory allows, a null value otherwise.
-mlir::Value flatten(Emission &emission, mlir::Value memref);
-
-/// Row number `row` of `memref` (all dimensions but the last counted together), as a 1-D memref.
-mlir::Value rowOf(Emission &emission, mlir::Value memref, mlir::Value row);
-
-/// The row at the given indices of all dimensions but the last, as a 1-D memref.
-mlir::Value rowAt(Emission &emission, mlir::Value memref, mlir::ValueRange indices);
 
 /// How many rows make a unit, when a row has `columns` elements of `bytesPerColumn` bytes in all
 /// operands together: at least 1.
@@ -124,21 +100,6 @@ public:
        llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value column, mlir::Value mask)>
            terms);
 };
-
-/// The integer that `value` is known to be, or nothing.
-std::optional<int64_t> constantOf(mlir::Value value);
-
-/// Index arithmetic.
-mlir::Value addIndex(Emission &emission, mlir::Value a, mlir::Value b);
-mlir::Value mulIndex(Emission &emission, mlir::Value a, mlir::Value b);
-mlir::Value ceilDiv(Emission &emission, mlir::Value a, mlir::Value b);
-mlir::Value minIndex(Emission &emission, mlir::Value a, mlir::Value b);
-
-/// The value of a rank-0 i32 memref as an index; 0 when there is none.
-mlir::Value loadOffset(Emission &emission, mlir::Value offset);
-
-/// A rank-0 number in type `type` (a float).
-mlir::Value loadScalar(Emission &emission, mlir::Value memref, mlir::Type type);
 
 } // namespace quern::cpu
 

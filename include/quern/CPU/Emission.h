@@ -19,35 +19,20 @@
 #define QUERN_CPU_EMISSION_H
 
 #include "quern/CPU/Machine.h"
-
-#include "mlir/IR/Builders.h"
-#include "mlir/IR/BuiltinTypes.h"
-#include "mlir/IR/Value.h"
-#include "llvm/ADT/STLFunctionalExtras.h"
+#include "quern/Emission/Code.h"
 
 namespace quern::cpu {
 
-class Emission {
+class Emission : public emission::Code {
 public:
   Emission(mlir::OpBuilder &builder, mlir::Location loc, const Machine &machine, mlir::Value thread,
            mlir::Value threads, mlir::Value scratch)
-      : builder(builder), loc(loc), machine(machine), thread(thread), threads(threads),
+      : Code(builder, loc), machine(machine), thread(thread), threads(threads),
         scratchBase(scratch) {}
 
-  mlir::OpBuilder &builder;
-  mlir::Location loc;
   const Machine &machine;
   mlir::Value thread;  ///< index: the calling thread, 0 <= thread < threads
   mlir::Value threads; ///< index: how many threads there are
-
-  /// An index constant.
-  mlir::Value index(int64_t value);
-
-  /// Size of dimension `dim` of a memref: a constant where it is static.
-  mlir::Value dim(mlir::Value memref, int64_t dim);
-
-  /// The product of the sizes of the first `count` dimensions.
-  mlir::Value leadingSize(mlir::Value memref, int64_t count);
 
   /// All threads wait for each other; memory written before is visible after.
   void barrier();
@@ -58,15 +43,6 @@ public:
 
   /// Runs `body` on thread 0 only. Without a barrier at its end.
   void onFirstThread(llvm::function_ref<void()> body);
-
-  /// `for (i = from; i < to; i += step)`, with the builder inside the loop.
-  void forLoop(mlir::Value from, mlir::Value to, int64_t step,
-               llvm::function_ref<void(mlir::Value)> body);
-
-  /// The same with values that are carried from one iteration to the next; returns the last ones.
-  llvm::SmallVector<mlir::Value>
-  forLoop(mlir::Value from, mlir::Value to, int64_t step, mlir::ValueRange carried,
-          llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value, mlir::ValueRange)> body);
 
   /// Scratch memory that all threads share, 64-byte aligned, uninitialized, valid for this kernel
   /// alone. Its size must be static, so that the size of the arena stays a closed formula.

@@ -1,17 +1,21 @@
-//===- ElementwiseLoops.cpp - The loops of a linalg.generic -----------------------------------===//
+//===- LoopNest.cpp - The loops of a linalg.generic ------------------------------------------------
+//===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===---------------------------------------------------------------------------------------------===//
 
-#include "Elementwise.h"
+#include "quern/Emission/LoopNest.h"
+#include "quern/Emission/Indices.h"
+#include "quern/Emission/Views.h"
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Transforms/RegionUtils.h"
 
 using namespace mlir;
 
-namespace quern::cpu {
+namespace quern::emission {
 
 bool Access::isContiguous(int64_t loop) const {
   if (loops.empty() || loops.back() != loop || llvm::count(loops, loop) != 1)
@@ -20,7 +24,7 @@ bool Access::isContiguous(int64_t loop) const {
   return strides.back() == 1;
 }
 
-FailureOr<LoopNest> LoopNest::get(linalg::GenericOp op, ValueRange operands, Emission &e) {
+FailureOr<LoopNest> LoopNest::get(linalg::GenericOp op, ValueRange operands, Code &e) {
   LoopNest nest;
   nest.op = op;
   nest.sizes.resize(op.getNumLoops());
@@ -41,8 +45,8 @@ FailureOr<LoopNest> LoopNest::get(linalg::GenericOp op, ValueRange operands, Emi
       if (!dim && !(constant && constant.getValue() == 0))
         return op.emitOpError("indexing map ")
                << AffineMapAttr::get(map) << " of operand #" << operand.getOperandNumber()
-               << " is more than a permutation of dimensions and zeros, which is all that the CPU "
-                  "target emits";
+               << " is more than a permutation of dimensions and zeros, which is all that "
+                  "targets emit";
       access.loops.push_back(dim ? static_cast<int64_t>(dim.getPosition()) : -1);
       // A static size from any operand is as good for all.
       if (dim) {
@@ -80,7 +84,7 @@ static bool canMerge(MemRefType type, int64_t at) {
   return memref::CollapseShapeOp::isGuaranteedCollapsible(type, groups);
 }
 
-void LoopNest::merge(Emission &e) {
+void LoopNest::merge(Code &e) {
   SmallVector<bool> indexed(sizes.size(), false);
   op.walk([&](linalg::IndexOp index) { indexed[index.getDim()] = true; });
   for (int64_t loop = static_cast<int64_t>(sizes.size()) - 2; loop >= 0; --loop) {
@@ -156,7 +160,7 @@ int64_t LoopNest::vectorLoop(bool reduction) const {
   return found;
 }
 
-int64_t LoopNest::lanes(int64_t loop, const Machine &machine) const {
+int64_t LoopNest::widestBits(int64_t loop) const {
   int64_t bits = 8;
   for (const Access &access : accesses)
     if (access.uses(loop))
@@ -165,7 +169,7 @@ int64_t LoopNest::lanes(int64_t loop, const Machine &machine) const {
     for (Type type : inside.getResultTypes())
       if (type.isFloat())
         bits = std::max<int64_t>(bits, type.getIntOrFloatBitWidth());
-  return machine.vectorBytes * 8 / bits;
+  return bits;
 }
 
 int64_t LoopNest::bytesPerIteration(int64_t loop) const {
@@ -176,4 +180,19 @@ int64_t LoopNest::bytesPerIteration(int64_t loop) const {
   return std::max<int64_t>(bytes, 1);
 }
 
-} // namespace quern::cpu
+LogicalResult sinkConstants(linalg::GenericOp op) {
+  llvm::SetVector<Value> outside;
+  getUsedValuesDefinedAbove(op.getRegion(), outside);
+  OpBuilder builder = OpBuilder::atBlockBegin(op.getBody());
+  for (Value value : outside) {
+    auto constant = value.getDefiningOp<arith::ConstantOp>();
+    if (!constant)
+      return op.emitOpError("uses a value from outside of its body that is no constant; make it an "
+                            "operand (a memref of rank 0)");
+    Value inside = builder.clone(*constant)->getResult(0);
+    replaceAllUsesInRegionWith(value, inside, op.getRegion());
+  }
+  return success();
+}
+
+} // namespace quern::emission
