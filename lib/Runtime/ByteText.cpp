@@ -89,9 +89,7 @@ TextLoss evaluateText(Call &call, ByteSpan text, const std::vector<int64_t> &sta
     if (!counted)
       continue;
     call.run();
-    double mean = loss->type == Type::F32 ? double(*static_cast<float *>(loss->data))
-                                          : *static_cast<double *>(loss->data);
-    result.total += mean * double(counted);
+    result.total += readScalar(*loss) * double(counted);
     result.count += counted;
   }
   return result;

@@ -20,17 +20,19 @@
 using namespace quern::runtime;
 
 struct quern_model {
-  quern_model() : module(Module::parse(quern_module_json, quern_programs)), session(module) {
-    checkProcessor(module.requires_, module.cpu);
-    parameters = session.weights.fileTensors();
-  }
+  explicit quern_model(const std::string &name)
+      : module(Module::parse(quern_module_json, quern_programs, quern_device_codes)),
+        device(openDevice(module, name)), session(module, *device), arena(*device),
+        parameters(session.weights.fileTensors()) {}
   Module module;
+  std::unique_ptr<Device> device;
   Session session;
   Arena arena;
   std::vector<Tensor> parameters;
-  std::unique_ptr<Call> call;  // the last run
-  std::vector<Tensor> results; // what it wrote
-  int64_t step = 0;            // updates so far
+  std::unique_ptr<Call> call;          // the last run
+  std::vector<Tensor> results;         // what it wrote
+  std::map<std::string, Block> copies; // on the host, of parameters and results that a GPU holds
+  int64_t step = 0;                    // updates so far
 };
 
 static thread_local std::string lastError;
@@ -53,14 +55,24 @@ static void need(const void *pointer, const char *what) {
     throw UsageError(concat(what, " is a null pointer"));
 }
 
-static void expose(const Tensor &tensor, quern_tensor *to) {
+/// `tensor` as C sees it; of one that a GPU holds, a copy.
+static void expose(quern_model &model, const Tensor &tensor, quern_tensor *to) {
   *to = {};
   to->name = tensor.name.c_str();
   to->type = quern_type(int(tensor.type));
   to->rank = int32_t(tensor.shape.size());
   for (size_t i = 0; i < tensor.shape.size(); ++i)
     to->shape[i] = tensor.shape[i];
-  to->data = tensor.data;
+  readTensor(tensor, [&](const Tensor &numbers) {
+    to->data = numbers.data;
+    if (!tensor.device)
+      return;
+    Block &copy = model.copies[tensor.name];
+    if (!copy.data())
+      copy = Block(numbers.bytes(), concat("a copy of '", tensor.name, "'"));
+    std::memcpy(copy.data(), numbers.data, size_t(numbers.bytes()));
+    to->data = copy.data();
+  });
 }
 
 /// Checks an input and makes it a source of numbers.
@@ -68,7 +80,7 @@ static NamedInput inputOf(const quern_tensor &input) {
   if (input.rank < 0 || input.rank > 8 || int(input.type) < 0 || int(input.type) > 3)
     throw UsageError(concat("input '", input.name, "' has an impossible type or rank"));
   Tensor tensor{input.name, Type(int(input.type)), Shape(input.shape, input.shape + input.rank),
-                input.data};
+                input.data, nullptr};
   if (tensor.elements() > 0)
     need(input.data, "the data of an input");
   return {tensor.shape, [tensor](const Tensor &to) {
@@ -84,7 +96,14 @@ extern "C" {
 const char *quern_error(void) { return lastError.c_str(); }
 
 quern_model *quern_open(void) {
-  return guarded<quern_model *>(nullptr, [] { return new quern_model; });
+  return guarded<quern_model *>(nullptr, [] { return new quern_model(""); });
+}
+
+quern_model *quern_open_on(const char *device) {
+  return guarded<quern_model *>(nullptr, [&] {
+    need(device, "device");
+    return new quern_model(device);
+  });
 }
 
 void quern_close(quern_model *model) { delete model; }
@@ -132,14 +151,31 @@ int64_t quern_parameter_count(const quern_model *model) {
   return model ? int64_t(model->parameters.size()) : 0;
 }
 
+/// Parameter `index`, or an error.
+static const Tensor &parameterAt(const quern_model *model, int64_t index) {
+  need(model, "model");
+  if (index < 0 || index >= quern_parameter_count(model))
+    throw UsageError(concat("parameter ", index, " is out of range: the model has ",
+                            quern_parameter_count(model)));
+  return model->parameters[size_t(index)];
+}
+
 int quern_parameter(quern_model *model, int64_t index, quern_tensor *parameter) {
   return guarded(-1, [&] {
-    need(model, "model");
+    const Tensor &tensor = parameterAt(model, index);
     need(parameter, "parameter");
-    if (index < 0 || index >= quern_parameter_count(model))
-      throw UsageError(concat("parameter ", index, " is out of range: the model has ",
-                              quern_parameter_count(model)));
-    expose(model->parameters[size_t(index)], parameter);
+    expose(*model, tensor, parameter);
+    return 0;
+  });
+}
+
+int quern_set_parameter(quern_model *model, int64_t index, const void *data) {
+  return guarded(-1, [&] {
+    const Tensor &tensor = parameterAt(model, index);
+    need(data, "data");
+    writeTensor(tensor, [&](const Tensor &to) {
+      std::memmove(to.data, data, size_t(to.bytes())); // perhaps what quern_parameter gave
+    });
     return 0;
   });
 }
@@ -199,7 +235,7 @@ int quern_result(quern_model *model, const char *name, quern_tensor *result) {
     std::vector<std::string> names;
     for (const Tensor &tensor : model->results) {
       if (tensor.name == name) {
-        expose(tensor, result);
+        expose(*model, tensor, result);
         return 0;
       }
       names.push_back(tensor.name);

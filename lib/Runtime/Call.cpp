@@ -8,6 +8,8 @@
 
 #include "quern/Runtime/Error.h"
 
+#include <array>
+
 namespace quern::runtime {
 
 /// The size of dimension `i` of `argument`.
@@ -36,9 +38,10 @@ static int64_t resolve(const Program &program, const Argument &argument, size_t 
 
 Call::Call(const Program &description, const Dimensions &dimensions, Arena &scratch,
            const std::map<std::string, Shape> &shapes)
-    : program(description), arena(scratch), descriptors(description.arguments.size()) {
+    : program(description), code(scratch.device().codeOf(description)), arena(scratch),
+      descriptors(description.arguments.size()) {
   for (const Argument &argument : program.arguments) {
-    Tensor tensor{argument.name, argument.type, {}, nullptr};
+    Tensor tensor{argument.name, argument.type, {}, nullptr, scratch.device().memory()};
     for (size_t i = 0; i < argument.shape.size(); ++i)
       tensor.shape.push_back(resolve(program, argument, i, dimensions, shapes));
     quern_descriptor &descriptor = descriptors[tensors.size()];
@@ -54,7 +57,7 @@ Call::Call(const Program &description, const Dimensions &dimensions, Arena &scra
     tensors.push_back(std::move(tensor));
     pointers.push_back(&descriptor);
   }
-  arenaSize = program.code->arena_bytes(pointers.data());
+  arenaSize = code.arena_bytes(pointers.data());
   if (arenaSize < 0)
     throw Error(concat("program '", program.name, "' asks for more than 2^63 bytes of memory"));
 }
@@ -72,6 +75,7 @@ Tensor *Call::find(const std::string &name, Role role) {
 void Call::bind(size_t i, void *data) {
   tensors[i].data = data;
   descriptors[i].allocated = descriptors[i].aligned = data;
+  execution = nullptr; // what was recorded has other addresses
 }
 
 void Call::bind(Role role, const ParameterBlock &block) {
@@ -101,32 +105,71 @@ bool Call::setOption(const std::string &name, double value) {
   return true;
 }
 
+/// Outputs up to this size come to the host with every run: losses, norms, the logits of one token.
+/// What is larger comes when somebody reads it.
+static constexpr int64_t smallOutput = int64_t(1) << 18;
+
+/// Programs want 64 bytes on the host, 256 on a GPU.
+static constexpr int64_t alignment = 256;
+
 void Call::prepare() {
   if (prepared)
     return;
   prepared = true;
-  auto lent = [&](size_t i) {
-    Role role = program.arguments[i].role;
-    return !tensors[i].data && role != Role::Parameter && role != Role::FirstMoment &&
-           role != Role::SecondMoment;
+  // What the host writes before a run comes first, then what it reads after every run, then the
+  // rest, so that each kind is one copy.
+  std::array<std::vector<size_t>, 3> kinds;
+  auto room = [&](size_t i) { // never empty: pointers stay distinct
+    return (tensors[i].bytes() + alignment) / alignment * alignment;
   };
   int64_t total = 0;
-  for (size_t i = 0; i < tensors.size(); ++i)
-    if (lent(i))
-      total += (tensors[i].bytes() + 64) / 64 * 64; // never empty: pointers stay distinct
-  owned = Block(total, concat("the arguments of program '", program.name, "'"));
+  std::array<int64_t, 3> sizes = {};
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    Role role = program.arguments[i].role;
+    if (tensors[i].data || role == Role::Parameter || role == Role::FirstMoment ||
+        role == Role::SecondMoment)
+      continue;
+    size_t kind = role == Role::Input || role == Role::Option                 ? 0
+                  : role == Role::Output && tensors[i].bytes() <= smallOutput ? 1
+                                                                              : 2;
+    kinds[kind].push_back(i);
+    sizes[kind] += room(i);
+    total += room(i);
+  }
+  std::string purpose = concat("the arguments of program '", program.name, "'");
+  owned = arena.device().allocate(total, purpose);
   int64_t offset = 0;
-  for (size_t i = 0; i < tensors.size(); ++i)
-    if (lent(i)) {
-      int64_t bytes = (tensors[i].bytes() + 64) / 64 * 64;
+  for (const std::vector<size_t> &kind : kinds)
+    for (size_t i : kind) {
       bind(i, owned.data() + offset);
-      offset += bytes;
+      offset += room(i);
+    }
+  if (arena.device().isHost())
+    return;
+  mirror = Block(sizes[0] + sizes[1], purpose);
+  inputs = {mirror.data(), owned.data(), sizes[0]};
+  outputs = {mirror.data() + sizes[0], owned.data() + sizes[0], sizes[1]};
+  for (size_t kind : {0, 1})
+    for (size_t i : kinds[kind]) {
+      tensors[i].data = mirror.data() + (static_cast<char *>(tensors[i].data) - owned.data());
+      tensors[i].device = nullptr;
     }
 }
 
-void Call::run() {
+Execution &Call::executionOf() {
   prepare();
-  program.code->run(pointers.data(), arena.reserve(arenaSize));
+  if (!execution)
+    execution = arena.device().prepare({&program, pointers.data(), inputs, outputs});
+  return *execution;
+}
+
+int Call::depth() { return executionOf().depth(); }
+void Call::start() { executionOf().start(arena.reserve(arenaSize)); }
+void Call::finish() { executionOf().finish(); }
+
+void Call::run() {
+  start();
+  finish();
 }
 
 template <typename T>

@@ -22,7 +22,7 @@ struct EvalOptions {
   uint64_t seed = 1;
 };
 
-void evaluate(const Module &module, const EvalOptions &options) {
+void evaluate(const Module &module, const EvalOptions &options, Device &device) {
   const Program &program = module.get("loss");
   ByteText text(options.data, module.vocabulary);
   ByteSpan span = options.part == "all"          ? text.all()
@@ -32,14 +32,14 @@ void evaluate(const Module &module, const EvalOptions &options) {
     throw Error(concat("data file ", options.data, " has ", span.size,
                        " bytes to evaluate; at least 2 are needed"));
   Dimensions sizes = batchDimensions(module, program, options.batch, options.sequence, 8);
-  ParameterBlock weights(module, "the weights");
+  ParameterBlock weights(module, "the weights", device);
   if (options.weights.empty()) {
     weights.initialize(options.seed);
     note(concat("no --weights: drew them from seed ", options.seed));
   } else {
     weights.load(SafetensorsFile(options.weights));
   }
-  Arena arena;
+  Arena arena(device);
   Call call(program, sizes, arena);
   call.bind(Role::Parameter, weights);
   std::vector<int64_t> starts;
@@ -56,9 +56,9 @@ void evaluate(const Module &module, const EvalOptions &options) {
 
 void addEvalCommand(CommandLine &commands) {
   auto options = std::make_shared<EvalOptions>();
-  CLI::App &command =
-      *commands.add("eval", "Print loss (nats a byte), perplexity and bits per byte of a text",
-                    [options, &commands] { evaluate(commands.module, *options); });
+  CLI::App &command = *commands.add(
+      "eval", "Print loss (nats a byte), perplexity and bits per byte of a text",
+      [options, &commands] { evaluate(commands.module, *options, commands.device()); });
   command.add_option("--data", options->data, "The text file")->type_name("FILE")->required();
   command
       .add_option("--weights", options->weights,

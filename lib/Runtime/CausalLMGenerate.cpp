@@ -97,7 +97,7 @@ private:
   char last = '\n';
 };
 
-void generate(const Module &module, GenerateOptions &options) {
+void generate(const Module &module, GenerateOptions &options, Device &device) {
   if (options.ids && !options.tokenizer.empty())
     throw UsageError("--ids and --tokenizer contradict each other; leave one out");
   for (auto [name, token] :
@@ -127,7 +127,7 @@ void generate(const Module &module, GenerateOptions &options) {
   if (!options.ids && !tokenizer && module.vocabulary < 256)
     note(concat("the vocabulary has ", module.vocabulary,
                 " tokens, so this is no model of all bytes; --ids prints token ids"));
-  ParameterBlock weights(module, "the weights");
+  ParameterBlock weights(module, "the weights", device);
   weights.load(SafetensorsFile(options.weights));
   Generator generator(module, weights, int64_t(prompt.size()) + options.tokens);
   Writer writer(options, tokenizer.get());
@@ -151,8 +151,10 @@ void generate(const Module &module, GenerateOptions &options) {
 
 void addGenerateCommand(CommandLine &commands) {
   auto options = std::make_shared<GenerateOptions>();
-  CLI::App &command = *commands.add("generate", "Write text that continues a prompt",
-                                    [options, &commands] { generate(commands.module, *options); });
+  CLI::App &command =
+      *commands.add("generate", "Write text that continues a prompt", [options, &commands] {
+        generate(commands.module, *options, commands.device());
+      });
   command.footer(
       "Past the model's context, the last half of it is kept and read again from the start, so\n"
       "that a text may be as long as you like.");

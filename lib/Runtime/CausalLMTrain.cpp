@@ -127,8 +127,8 @@ void runTraining(const CommandLine &commands, TrainOptions &options) {
         "the checkpoint; leave one out");
   if (options.resume && options.overwrite)
     throw UsageError("--resume and --overwrite contradict each other; leave one out");
-  options.target = module.cpu;
-  TrainingState state(module);
+  options.target = commands.device().target(module);
+  TrainingState state(module, commands.device());
   bool isResumed = options.resume && resume(module, options, state);
   if (options.data.empty())
     throw UsageError("train needs a text file: --data FILE");
@@ -150,7 +150,7 @@ void runTraining(const CommandLine &commands, TrainOptions &options) {
     startNew(module, options, state);
   createFolder(options.folder);
 
-  Arena arena;
+  Arena arena(commands.device());
   Call call(program, sizes, arena);
   call.bind(Role::Parameter, state.weights);
   call.bind(Role::FirstMoment, state.first);

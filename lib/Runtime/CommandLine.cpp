@@ -20,13 +20,15 @@ namespace quern::runtime {
 CLI::App *CommandLine::add(const std::string &name, const std::string &description,
                            std::function<void()> action, bool runsCode) {
   CLI::App *command = app.add_subcommand(name, description);
-  if (runsCode)
+  if (runsCode) {
     addInteger(*command, "--threads", threads, 1, 4096,
                "Threads (default: OMP_NUM_THREADS, or all cores). Results do not depend on it");
+    addDevice(*command, deviceName);
+  }
   command->callback([this, action = std::move(action), runsCode] {
     chosen = [this, action, runsCode] {
       if (runsCode) {
-        checkProcessor(module.requires_, module.cpu);
+        opened = openDevice(module, deviceName);
         setThreads(int(threads));
       }
       action();
@@ -74,14 +76,14 @@ static int reportUsage(const std::string &program, const CLI::App &app,
   return 2;
 }
 
-int runCommandLine(int argc, const char *const *argv, const char *json,
-                   const quern_program *table) {
+int runCommandLine(int argc, const char *const *argv, const char *json, const quern_program *table,
+                   const quern_device_code *deviceCodes) {
   std::string program = argc ? argv[0] : "model";
   program = program.substr(program.rfind('/') + 1);
   // A file beyond the size limit is an error of the write, which says so; not a silent end.
   std::signal(SIGXFSZ, SIG_IGN);
   try {
-    Module module = Module::parse(json, table);
+    Module module = Module::parse(json, table, deviceCodes);
     CLI::App app(concat("The model '", module.name, "' (", module.kind, "), compiled by Quern for ",
                         module.cpu.empty() ? "this processor" : module.cpu, "."),
                  program);

@@ -52,7 +52,7 @@ int32_t sampleToken(const std::vector<double> &logits, const SamplingSettings &s
 
 Generator::Generator(const Module &module, const ParameterBlock &weights, int64_t tokens)
     : module(module), weights(weights), prefill(module.find("prefill")),
-      decode(module.find("decode")) {
+      decode(module.find("decode")), arena(weights.device()) {
   if (!prefill && !decode)
     throw UsageError(
         "this executable has neither of the programs 'prefill' and 'decode', which generate "
@@ -84,10 +84,10 @@ std::unique_ptr<Call> Generator::makeCall(const Program &program, int64_t sequen
   for (size_t i = 0; i < program.arguments.size(); ++i) {
     if (program.arguments[i].role != Role::Cache)
       continue;
-    Block &block = caches[program.arguments[i].name];
+    DeviceBlock &block = caches[program.arguments[i].name];
     int64_t bytes = (*call)[i].bytes();
     if (!block.data())
-      block = Block(bytes, "the cache of keys and values");
+      block = arena.device().allocate(bytes, "the cache of keys and values");
     if (block.size() != bytes)
       throw Error(concat("the caches '", program.arguments[i].name,
                          "' of prefill and decode differ in size; compile the model again"));
@@ -118,13 +118,16 @@ void Generator::runCall(Call &call, const int32_t *tokens, int64_t count) {
   call.setOption("position", double(filled));
   call.run();
   filled += count;
-  const Tensor &result = *call.find("logits", Role::Output);
-  int64_t skip = result.elements() - module.vocabulary; // only the last position matters
+  Tensor last = *call.find("logits", Role::Output); // only the last position matters
+  int64_t skip = last.elements() - module.vocabulary;
+  last.shape = {module.vocabulary};
+  last.data = static_cast<char *>(last.data) + skip * sizeOf(last.type);
   logits.resize(size_t(module.vocabulary));
-  for (int64_t v = 0; v < module.vocabulary; ++v)
-    logits[size_t(v)] = result.type == Type::F32
-                            ? double(static_cast<float *>(result.data)[skip + v])
-                            : static_cast<double *>(result.data)[skip + v];
+  readTensor(last, [&](const Tensor &result) {
+    for (int64_t v = 0; v < module.vocabulary; ++v)
+      logits[size_t(v)] = result.type == Type::F32 ? double(static_cast<float *>(result.data)[v])
+                                                   : static_cast<double *>(result.data)[v];
+  });
 }
 
 void Generator::read(const int32_t *tokens, int64_t count) {

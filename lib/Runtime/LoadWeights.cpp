@@ -96,8 +96,10 @@ void ParameterBlock::load(const SafetensorsFile &file, const std::string &prefix
                          formatShape(source->shape), ", the model needs ",
                          formatShape(tensor.shape),
                          "; use the weights of this model, or change the sizes in the model text"));
-    if (convertTensor(*source, tensor, file.path()))
-      converted.insert(source->type);
+    writeTensor(tensor, [&](const Tensor &to) {
+      if (convertTensor(*source, to, file.path()))
+        converted.insert(source->type);
+    });
     used.insert(source->name);
   }
   for (const std::string &type : converted)

@@ -7,5 +7,6 @@
 #include "quern/Runtime/CommandLine.h"
 
 int main(int argc, char **argv) {
-  return quern::runtime::runCommandLine(argc, argv, quern_module_json, quern_programs);
+  return quern::runtime::runCommandLine(argc, argv, quern_module_json, quern_programs,
+                                        quern_device_codes);
 }

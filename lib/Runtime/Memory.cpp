@@ -63,15 +63,6 @@ Block &Block::operator=(Block &&other) noexcept {
   return *this;
 }
 
-void *Arena::reserve(int64_t bytes) {
-  bytes = std::max<int64_t>(bytes, 64);
-  if (bytes > block.size()) {
-    block = Block(); // give the old one back first
-    block = Block(bytes, "the arena of activations");
-  }
-  return block.data();
-}
-
 std::string formatBytes(double bytes) {
   static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   int unit = 0;

@@ -36,15 +36,15 @@ std::string Parameter::fileName(int64_t layer) const {
   return result;
 }
 
-std::vector<Tensor> Parameter::fileTensors(void *data, const std::string &prefix) const {
+std::vector<Tensor> Parameter::fileTensors(const Tensor &whole, const std::string &prefix) const {
   if (!perLayer())
-    return {{prefix + file, type, shape, data}};
+    return {{prefix + file, type, shape, whole.data, whole.device}};
   std::vector<Tensor> tensors;
   Shape one(shape.begin() + 1, shape.end());
   int64_t stride = countElements(one, name) * sizeOf(type);
   for (int64_t layer = 0; layer < layers; ++layer)
-    tensors.push_back(
-        {prefix + fileName(layer), type, one, static_cast<char *>(data) + layer * stride});
+    tensors.push_back({prefix + fileName(layer), type, one,
+                       static_cast<char *>(whole.data) + layer * stride, whole.device});
   return tensors;
 }
 
@@ -87,6 +87,20 @@ const Program &Module::get(const std::string &program) const {
   throw UsageError(concat("this executable has no program '", program, "'", suggest(program, names),
                           "; it has ", join(names, ", "), "; compile the model with --programs=",
                           program, ",... to add what is missing"));
+}
+
+bool Module::hasHostCode() const {
+  for (const Program &program : programs)
+    if (program.code)
+      return true;
+  return deviceArchitectures().empty();
+}
+
+std::vector<std::string> Module::deviceArchitectures() const {
+  std::vector<std::string> names;
+  for (const quern_device_code *code = deviceCodes; code && code->architecture; ++code)
+    names.push_back(code->architecture);
+  return names;
 }
 
 int64_t Module::parameterCount() const {

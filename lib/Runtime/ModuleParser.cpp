@@ -110,6 +110,14 @@ static Argument argumentOf(const Json &entry, const Module &module) {
   return argument;
 }
 
+/// The row of that name, or null.
+static const quern_program *findCode(const quern_program *table, const std::string &name) {
+  for (; table->name; ++table)
+    if (name == table->name)
+      return table;
+  return nullptr;
+}
+
 static Program programOf(const Json &entry, const Module &module, const quern_program *table) {
   Program program;
   program.name = entry.at("name").get<std::string>();
@@ -123,15 +131,20 @@ static Program programOf(const Json &entry, const Module &module, const quern_pr
   } catch (const std::exception &error) {
     throw Error("in program '" + program.name + "': " + error.what());
   }
-  for (const quern_program *code = table; code->name; ++code)
-    if (program.name == code->name)
-      program.code = code;
-  if (!program.code)
+  program.code = findCode(table, program.name);
+  bool forDevice = false;
+  for (const quern_device_code *code = module.deviceCodes; code->architecture; ++code) {
+    forDevice = true;
+    if (!findCode(code->programs, program.name))
+      throw Error("program '" + program.name + "' has no code for " + code->architecture);
+  }
+  if (!program.code && !forDevice)
     throw Error("program '" + program.name + "' has no code");
   return program;
 }
 
-Module Module::parse(const char *json, const quern_program *table) {
+Module Module::parse(const char *json, const quern_program *table,
+                     const quern_device_code *deviceCodes) {
   try {
     Json root = Json::parse(json);
     if (root.at("quern").get<int>() != 1)
@@ -139,6 +152,7 @@ Module Module::parse(const char *json, const quern_program *table) {
                   ", this runtime reads version 1");
     Module module;
     module.text = json;
+    module.deviceCodes = deviceCodes;
     module.name = root.at("model").get<std::string>();
     module.kind = root.at("kind").get<std::string>();
     module.context = root.value("context", int64_t(0));
@@ -149,6 +163,8 @@ Module Module::parse(const char *json, const quern_program *table) {
       module.cpu = target.value("cpu", "");
       module.requires_ = target.value("requires", std::vector<std::string>());
     }
+    if (root.contains("device"))
+      module.devicePrecision = root.at("device").value("precision", "");
     for (const Json &parameter : root.at("parameters"))
       module.parameters.push_back(parameterOf(parameter));
     for (const Json &program : root.at("programs"))

@@ -61,6 +61,14 @@ CLI::Option *addSeed(CLI::App &command, uint64_t &seed) {
       });
 }
 
+CLI::Option *addDevice(CLI::App &command, std::string &name) {
+  return command
+      .add_option("--device", name,
+                  "cpu, gpu, or gpu:N for GPU number N (default: cpu if there is code for it)")
+      ->type_name("NAME")
+      ->check(checkDeviceName);
+}
+
 void addOptimizerOptions(CLI::App &command, OptimizerSettings &settings) {
   auto positive = [](double x) { return x > 0; };
   auto notNegative = [](double x) { return x >= 0; };

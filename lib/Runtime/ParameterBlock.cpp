@@ -12,21 +12,21 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 namespace quern::runtime {
 
-/// Every tensor starts on a cache line of its own.
-static int64_t roundUp(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+/// Every tensor starts where programs want it (Program.h).
+static int64_t roundUp(int64_t bytes) { return (bytes + 255) / 256 * 256; }
 
-ParameterBlock::ParameterBlock(const Module &module, const std::string &purpose) : owner(&module) {
+ParameterBlock::ParameterBlock(const Module &module, const std::string &purpose, Device &device)
+    : owner(&module), home(&device) {
   int64_t total = 0;
   for (const Parameter &parameter : module.parameters) {
-    tensors.push_back({parameter.name, parameter.type, parameter.shape, nullptr});
+    tensors.push_back({parameter.name, parameter.type, parameter.shape, nullptr, device.memory()});
     if (__builtin_add_overflow(total, roundUp(tensors.back().bytes()), &total))
       throw Error("the parameters of the model are too large");
   }
-  block = Block(total, purpose);
+  block = device.allocate(total, purpose);
   int64_t offset = 0;
   for (Tensor &tensor : tensors) {
     tensor.data = block.data() + offset;
@@ -37,14 +37,14 @@ ParameterBlock::ParameterBlock(const Module &module, const std::string &purpose)
 std::vector<Tensor> ParameterBlock::fileTensors(const std::string &prefix) const {
   std::vector<Tensor> result;
   for (size_t i = 0; i < tensors.size(); ++i)
-    for (Tensor &tensor : owner->parameters[i].fileTensors(tensors[i].data, prefix))
+    for (Tensor &tensor : owner->parameters[i].fileTensors(tensors[i], prefix))
       result.push_back(std::move(tensor));
   return result;
 }
 
 void ParameterBlock::copyFrom(const ParameterBlock &other) {
   if (block.size())
-    std::memcpy(block.data(), other.block.data(), size_t(block.size()));
+    home->copy(block.data(), other.block.data(), block.size());
 }
 
 template <typename T>
@@ -74,15 +74,16 @@ static void fill(T *out, int64_t begin, int64_t end, const Parameter &parameter,
 void ParameterBlock::initialize(uint64_t seed) {
   constexpr int64_t chunk = int64_t(1) << 16; // even, so that pairs stay together
   for (size_t i = 0; i < tensors.size(); ++i) {
-    const Tensor &tensor = tensors[i];
     const Parameter &parameter = owner->parameters[i];
-    int64_t count = tensor.elements();
-    parallelFor((count + chunk - 1) / chunk, [&](int64_t c) {
-      int64_t begin = c * chunk, end = std::min(count, begin + chunk);
-      if (tensor.type == Type::F32)
-        fill(static_cast<float *>(tensor.data), begin, end, parameter, uint32_t(i), seed);
-      else
-        fill(static_cast<double *>(tensor.data), begin, end, parameter, uint32_t(i), seed);
+    writeTensor(tensors[i], [&](const Tensor &tensor) {
+      int64_t count = tensor.elements();
+      parallelFor((count + chunk - 1) / chunk, [&](int64_t c) {
+        int64_t begin = c * chunk, end = std::min(count, begin + chunk);
+        if (tensor.type == Type::F32)
+          fill(static_cast<float *>(tensor.data), begin, end, parameter, uint32_t(i), seed);
+        else
+          fill(static_cast<double *>(tensor.data), begin, end, parameter, uint32_t(i), seed);
+      });
     });
   }
 }

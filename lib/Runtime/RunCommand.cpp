@@ -87,8 +87,10 @@ struct Series {
   std::vector<char> bytes;
   void add(const Tensor &scalar) {
     type = scalar.type;
-    auto *data = static_cast<const char *>(scalar.data);
-    bytes.insert(bytes.end(), data, data + sizeOf(type));
+    readTensor(scalar, [&](const Tensor &tensor) {
+      auto *data = static_cast<const char *>(tensor.data);
+      bytes.insert(bytes.end(), data, data + sizeOf(type));
+    });
   }
   double value(size_t i) const {
     const char *at = bytes.data() + int64_t(i) * sizeOf(type);
@@ -105,11 +107,14 @@ struct Series {
 
 class Runner {
 public:
-  Runner(const Module &module, const RunSettings &settings)
-      : module(module), settings(settings), session(module), program(module.get(settings.program)) {
-  }
+  Runner(const Module &module, const RunSettings &settings, Device &device)
+      : module(module), settings(settings), arena(device), session(module, device),
+        program(module.get(settings.program)) {}
 
   void run() {
+    if (settings.ceiling && !arena.device().isHost())
+      throw UsageError("--ceiling measures the processor, which this run does not use; leave it "
+                       "out, or use --device=cpu");
     bool updates = program.has(Role::FirstMoment);
     if (!updates && settings.steps != 1)
       throw UsageError(concat("--steps is for programs that update weights; '", program.name,
@@ -218,7 +223,7 @@ private:
         // Compiled for other shapes than train_step.
       }
     }
-    ParameterBlock kept(module, "a copy of the weights");
+    ParameterBlock kept(module, "a copy of the weights", arena.device());
     kept.copyFrom(session.weights);
     setOptimizerOptions(call, settings.optimizer, settings.optimizer.learningRate,
                         settings.steps + 1);
@@ -240,6 +245,7 @@ private:
         int64_t count = int64_t(found->second.bytes.size()) / sizeOf(tensor.type);
         tensor.shape = {count};
         tensor.data = found->second.bytes.data();
+        tensor.device = nullptr;
       }
     for (Tensor &tensor : session.weights.fileTensors())
       tensors.push_back(std::move(tensor));
@@ -276,9 +282,9 @@ void addRunCommand(CommandLine &commands) {
   std::vector<std::string> names;
   for (const Program &program : commands.module.programs)
     names.push_back(program.name);
-  CLI::App *command =
-      commands.add("run", "Run one program on tensors from files (" + join(names, ", ") + ")",
-                   [settings, &commands] { Runner(commands.module, *settings).run(); });
+  CLI::App *command = commands.add(
+      "run", "Run one program on tensors from files (" + join(names, ", ") + ")",
+      [settings, &commands] { Runner(commands.module, *settings, commands.device()).run(); });
   command->add_option("program", settings->program, "The program to run")->required();
   command->add_option("--weights", settings->weights,
                       "Weights, safetensors (default: drawn from --seed)");

@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===------------------------------------------------------------------------------------------===//
+#include "quern/Runtime/Device.h"
 #include "quern/Runtime/Error.h"
 #include "quern/Runtime/OutputFile.h"
 #include "quern/Runtime/Safetensors.h"
@@ -45,7 +46,8 @@ void writeSafetensors(const std::string &path, std::vector<Tensor> tensors,
   file.write(&length, 8);
   file.write(text.data(), text.size());
   for (const Tensor &tensor : tensors)
-    file.write(tensor.data, size_t(tensor.bytes()));
+    readTensor(tensor,
+               [&](const Tensor &numbers) { file.write(numbers.data, size_t(numbers.bytes())); });
   file.commit();
 }
 

@@ -10,7 +10,8 @@
 
 namespace quern::runtime {
 
-Session::Session(const Module &module) : module(module), weights(module, "the weights") {}
+Session::Session(const Module &module, Device &device)
+    : module(module), weights(module, "the weights", device) {}
 
 /// "tokens (i32, batch x sequence)".
 static std::string describe(const Argument &argument) {
@@ -81,7 +82,7 @@ Call Session::prepare(const Program &program, const NamedInputs &inputs, Arena &
     if (countElements(given->second.shape, "position") != 1)
       throw UsageError(concat("input 'position' has shape ", formatShape(given->second.shape),
                               "; it must be a single number"));
-    given->second.fetch({"position", Type::I32, {}, &value});
+    given->second.fetch({"position", Type::I32, {}, &value, nullptr});
     position = value;
   }
   auto sequence = dimensions.find("sequence");
@@ -111,8 +112,8 @@ Call Session::prepare(const Program &program, const NamedInputs &inputs, Arena &
   Call call(program, dimensions, arena, shapes);
   call.bind(Role::Parameter, weights);
   if (program.has(Role::FirstMoment) && first.empty()) {
-    first = ParameterBlock(module, "the optimizer's first moments");
-    second = ParameterBlock(module, "the optimizer's second moments");
+    first = ParameterBlock(module, "the optimizer's first moments", arena.device());
+    second = ParameterBlock(module, "the optimizer's second moments", arena.device());
   }
   if (program.has(Role::FirstMoment)) {
     call.bind(Role::FirstMoment, first);
@@ -124,8 +125,10 @@ Call Session::prepare(const Program &program, const NamedInputs &inputs, Arena &
     auto found = inputs.find(argument.name);
     if (!mayBeGiven(argument) || found == inputs.end())
       continue;
-    found->second.fetch(call[i]);
-    checkRange(argument, call[i]);
+    writeTensor(call[i], [&](const Tensor &tensor) {
+      found->second.fetch(tensor);
+      checkRange(argument, tensor);
+    });
   }
   return call;
 }
@@ -138,8 +141,7 @@ std::vector<Tensor> Session::results(const Call &call, const Module &module) {
     if (argument.role == Role::Output || argument.role == Role::Cache)
       tensors.push_back(call[i]);
     if (argument.role == Role::Gradient)
-      for (Tensor &tensor :
-           module.parameters[argument.parameter].fileTensors(call[i].data, "gradient."))
+      for (Tensor &tensor : module.parameters[argument.parameter].fileTensors(call[i], "gradient."))
         tensors.push_back(std::move(tensor));
   }
   return tensors;

@@ -59,8 +59,7 @@ static std::optional<double> scalar(Call &call, const char *name) {
   Tensor *tensor = call.find(name, Role::Output);
   if (!tensor)
     return std::nullopt;
-  return tensor->type == Type::F32 ? double(*static_cast<float *>(tensor->data))
-                                   : *static_cast<double *>(tensor->data);
+  return readScalar(*tensor);
 }
 
 static void save(const TrainingTask &task, const TrainingState &state, TrainingLog &log) {
@@ -70,29 +69,62 @@ static void save(const TrainingTask &task, const TrainingState &state, TrainingL
   saveWeights(task.folder + "/weights.safetensors", task.module, state.weights);
 }
 
-void train(const TrainingTask &task, TrainingState &state, Call &call) {
-  const TrainingSettings &settings = task.settings;
-  StopOnSignal signals;
-  TrainingLog log(task.folder, state.step ? state.step : -1);
-  Progress progress(state.step, settings.steps, task.tokensPerStep);
-  if (state.step == 0 && task.validate) {
+namespace {
+/// The steps of one run. A device that can work while the host prepares gets the next step before
+/// the last one has finished, except where the state after it is wanted.
+class Steps {
+public:
+  Steps(const TrainingTask &task, TrainingState &state, Call &call, TrainingLog &log)
+      : task(task), settings(task.settings), state(state), call(call), log(log),
+        progress(state.step, settings.steps, task.tokensPerStep), started(state.step),
+        saved(state.step ? state.step : -1), last(Clock::now()) {}
+
+  void run() {
+    if (state.step == 0 && task.validate)
+      validateAtStart();
+    while (started < settings.steps && !stopRequested) {
+      start();
+      int64_t may = isBoundary(started) || stopRequested ? 0 : call.depth() - 1;
+      while (started - state.step > may)
+        finish();
+    }
+    while (started > state.step)
+      finish();
+    progress.end();
+  }
+
+private:
+  using Clock = std::chrono::steady_clock;
+
+  void validateAtStart() {
     StepReport before;
     before.validationLoss = task.validate();
     log.write(before, 0, progress.elapsed());
     progress.show(before, 0);
+    last = Clock::now();
   }
-  int64_t saved = state.step ? state.step : -1;
-  while (state.step < settings.steps && !stopRequested) {
-    auto start = std::chrono::steady_clock::now();
+
+  /// Whether the state after `step` steps is validated or saved.
+  bool isBoundary(int64_t step) const {
+    return step == settings.steps || step % settings.evalEvery == 0 ||
+           step % settings.saveEvery == 0;
+  }
+
+  void start() {
+    task.fillBatch(call, started);
+    setOptimizerOptions(call, settings.optimizer, settings.learningRate(started), started + 1);
+    ++started;
+    call.start();
+  }
+
+  void finish() {
+    call.finish();
     StepReport report;
     report.learningRate = settings.learningRate(state.step);
-    task.fillBatch(call, state.step);
-    setOptimizerOptions(call, settings.optimizer, report.learningRate, state.step + 1);
-    call.run();
-    std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
     report.step = ++state.step;
     report.loss = scalar(call, "loss");
     report.gradientNorm = scalar(call, "gradient_norm");
+    std::chrono::duration<double> time = Clock::now() - last;
     if ((report.loss && !std::isfinite(*report.loss)) ||
         (report.gradientNorm && !std::isfinite(*report.gradientNorm))) {
       progress.end();
@@ -101,17 +133,34 @@ void train(const TrainingTask &task, TrainingState &state, Call &call) {
                                     : std::string("nothing was saved"),
                          "; try a lower --learning-rate or a longer --warmup"));
     }
-    bool last = state.step == settings.steps;
-    if (task.validate && (last || state.step % settings.evalEvery == 0))
+    bool isLast = state.step == settings.steps;
+    if (task.validate && (isLast || state.step % settings.evalEvery == 0))
       report.validationLoss = task.validate();
     progress.show(report, time.count());
     log.write(report, progress.tokensPerSecond(), progress.elapsed());
-    if (!last && !stopRequested && state.step % settings.saveEvery == 0) {
+    if (!isLast && !stopRequested && state.step % settings.saveEvery == 0) {
       save(task, state, log);
       saved = state.step;
     }
+    last = Clock::now();
   }
-  progress.end();
+
+  const TrainingTask &task;
+  const TrainingSettings &settings;
+  TrainingState &state;
+  Call &call;
+  TrainingLog &log;
+  Progress progress;
+  int64_t started, saved; // steps begun; the step of the last checkpoint, -1 without one
+  Clock::time_point last;
+};
+} // namespace
+
+void train(const TrainingTask &task, TrainingState &state, Call &call) {
+  const TrainingSettings &settings = task.settings;
+  StopOnSignal signals;
+  TrainingLog log(task.folder, state.step ? state.step : -1);
+  Steps(task, state, call, log).run();
   // Even a state that came from a checkpoint: its run may have been killed before the weights
   // followed.
   save(task, state, log);

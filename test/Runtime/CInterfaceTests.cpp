@@ -78,6 +78,25 @@ TEST_F(CInterface, TrainsAndSaves) {
   EXPECT_EQ(loss(), after);
 }
 
+TEST_F(CInterface, ParametersAreSet) {
+  quern_tensor head;
+  ASSERT_EQ(quern_parameter(model, 3, &head), 0);
+  std::vector<float> zeros(256 * 16);
+  ASSERT_EQ(quern_set_parameter(model, 3, zeros.data()), 0) << quern_error();
+  EXPECT_EQ(static_cast<float *>(head.data)[17], 0);
+  EXPECT_NEAR(double(loss()), std::log(256.0), 1e-5);
+}
+
+TEST_F(CInterface, ADeviceIsNamed) {
+  quern_model *other = quern_open_on("cpu");
+  ASSERT_NE(other, nullptr) << quern_error();
+  quern_close(other);
+  EXPECT_EQ(quern_open_on("tpu"), nullptr);
+  EXPECT_NE(std::string(quern_error()).find("'tpu' is no device"), std::string::npos);
+  EXPECT_EQ(quern_open_on("gpu"), nullptr);
+  EXPECT_NE(std::string(quern_error()).find("no code for GPUs"), std::string::npos);
+}
+
 TEST_F(CInterface, Generates) {
   std::vector<int32_t> first, again;
   auto collect = [](int32_t token, void *user) {
@@ -113,6 +132,8 @@ TEST_F(CInterface, FailuresAreMessages) {
   expect(quern_run(nullptr, "loss", inputs, 2), "model is a null pointer");
   expect(quern_load_weights(model, "/nonexistent"), "cannot open /nonexistent");
   expect(quern_parameter(model, 4, &result), "parameter 4 is out of range");
+  expect(quern_set_parameter(model, -1, tokens), "parameter -1 is out of range");
+  expect(quern_set_parameter(model, 0, nullptr), "data is a null pointer");
   expect(quern_set_threads(0), "out of range");
   auto ignore = [](int32_t, void *) { return 0; };
   expect(quern_generate(model, tokens, 0, 1, nullptr, ignore, nullptr), "at least one token");

@@ -50,7 +50,7 @@ TEST(Sampling, FollowsTheDistribution) {
 
 namespace {
 struct Decoding : testing::Test {
-  Decoding() : weights(tinyModule(), "weights") { weights.initialize(4); }
+  Decoding() : weights(tinyModule(), "weights", hostDevice()) { weights.initialize(4); }
   /// The forward pass's logits at the last of `tokens`.
   std::vector<double> forward(const std::vector<int32_t> &tokens) {
     Call call(tinyModule().get("forward"), {{"batch", 1}, {"sequence", int64_t(tokens.size())}},
@@ -62,7 +62,7 @@ struct Decoding : testing::Test {
     return {logits + (tokens.size() - 1) * 256, logits + tokens.size() * 256};
   }
   ParameterBlock weights;
-  Arena arena;
+  Arena arena{hostDevice()};
 };
 } // namespace
 

@@ -24,7 +24,9 @@ static std::string changed(const std::string &from, const std::string &to) {
   return text.replace(at, from.size(), to);
 }
 
-static Module parse(const std::string &text) { return Module::parse(text.c_str(), quern_programs); }
+static Module parse(const std::string &text) {
+  return Module::parse(text.c_str(), quern_programs, quern_device_codes);
+}
 
 TEST(Module, IsRead) {
   const Module &module = tinyModule();
@@ -65,7 +67,9 @@ TEST(Module, FingerprintTellsModelsApart) {
 namespace {
 /// A weight file of the tiny model, which a test may spoil.
 struct Weights : testing::Test {
-  Weights() : block(tinyModule(), "weights"), loaded(tinyModule(), "weights") {
+  Weights()
+      : block(tinyModule(), "weights", hostDevice()),
+        loaded(tinyModule(), "weights", hostDevice()) {
     block.initialize(5);
     tensors = block.fileTensors();
   }
@@ -149,7 +153,7 @@ TEST_F(Weights, OtherFloatsAreConverted) {
 }
 
 TEST(Call, ShapesMustAgree) {
-  Arena arena;
+  Arena arena(hostDevice());
   const Program &forward = tinyModule().get("forward");
   expectError("needs to know dimension sequence of 'tokens'",
               [&] { Call(forward, {{"batch", 1}}, arena); });
@@ -160,7 +164,7 @@ TEST(Call, ShapesMustAgree) {
 }
 
 TEST(Call, ImpossibleMemoryIsNamed) {
-  Arena arena;
+  Arena arena(hostDevice());
   expectError("too large", [&] {
     Call(tinyModule().get("forward"), {{"batch", INT64_MAX}, {"sequence", 2}}, arena);
   });
@@ -175,8 +179,8 @@ static NamedInput given(const Shape &shape, std::vector<int32_t> values) {
 }
 
 TEST(Session, InputsAreChecked) {
-  Session session(tinyModule());
-  Arena arena;
+  Session session(tinyModule(), hostDevice());
+  Arena arena(hostDevice());
   const Program &loss = tinyModule().get("loss");
   auto prepare = [&](const NamedInputs &inputs) { session.prepare(loss, inputs, arena); };
   expectError<UsageError>("needs the input targets (i32, batch x sequence)",
@@ -209,7 +213,7 @@ TEST(Processor, MissingFeaturesAreNamed) {
 
 TEST(Checkpoint, RoundTripAndForeignFiles) {
   TestFolder folder;
-  TrainingState state(tinyModule()), back(tinyModule());
+  TrainingState state(tinyModule(), hostDevice()), back(tinyModule(), hostDevice());
   state.weights.initialize(1);
   state.first.initialize(2);
   state.second.initialize(3);

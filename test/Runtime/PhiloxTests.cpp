@@ -56,7 +56,8 @@ TEST(Philox, StreamsDiffer) {
 }
 
 TEST(Initialize, DoesNotDependOnThreads) {
-  ParameterBlock one(tinyModule(), "weights"), four(tinyModule(), "weights");
+  ParameterBlock one(tinyModule(), "weights", hostDevice());
+  ParameterBlock four(tinyModule(), "weights", hostDevice());
   setThreads(1);
   one.initialize(3);
   setThreads(4);
@@ -67,7 +68,7 @@ TEST(Initialize, DoesNotDependOnThreads) {
 }
 
 TEST(Initialize, FollowsTheInitializer) {
-  ParameterBlock block(tinyModule(), "weights");
+  ParameterBlock block(tinyModule(), "weights", hostDevice());
   block.initialize(1);
   auto deviation = [&](size_t i) {
     auto *values = static_cast<float *>(block[i].data);

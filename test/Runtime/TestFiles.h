@@ -7,6 +7,7 @@
 #ifndef QUERN_TEST_RUNTIME_TESTFILES_H
 #define QUERN_TEST_RUNTIME_TESTFILES_H
 
+#include "quern/Runtime/Device.h"
 #include "quern/Runtime/Error.h"
 #include "quern/Runtime/Module.h"
 
@@ -67,8 +68,14 @@ void expectError(const std::string &part, Body body) {
 
 /// The hand-written model that these tests are linked with.
 inline const Module &tinyModule() {
-  static const Module module = Module::parse(quern_module_json, quern_programs);
+  static const Module module = Module::parse(quern_module_json, quern_programs, quern_device_codes);
   return module;
+}
+
+/// The processor that these tests run on.
+inline Device &hostDevice() {
+  static const std::unique_ptr<Device> device = makeHostDevice();
+  return *device;
 }
 
 } // namespace quern::runtime

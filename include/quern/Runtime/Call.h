@@ -7,11 +7,12 @@
 ///
 /// \file
 /// Resolves the shapes of a program's arguments, lends memory to those that nobody bound, and runs
-/// it.
+/// it on a device.
 ///
 #ifndef QUERN_RUNTIME_CALL_H
 #define QUERN_RUNTIME_CALL_H
 
+#include "quern/Runtime/Device.h"
 #include "quern/Runtime/Memory.h"
 #include "quern/Runtime/Module.h"
 #include "quern/Runtime/ParameterBlock.h"
@@ -24,18 +25,21 @@ class Call {
 public:
   /// Resolves every -1 by name from `dimensions`, or, where it has no name, from `shapes` (of
   /// inputs, by their names). Throws UsageError if a size contradicts what is compiled in, Error if
-  /// one is unknown. `arena` is used while running and may be shared by calls that do not run at
-  /// once.
+  /// one is unknown. It runs on the device of `arena`, which is used while running and may be
+  /// shared by calls that do not run at once.
   Call(const Program &program, const Dimensions &dimensions, Arena &arena,
        const std::map<std::string, Shape> &shapes = {});
 
   const Program &description() const { return program; }
-  /// Argument `i` with its resolved shape; its data is null before memory was bound or lent.
+  /// Argument `i` with its resolved shape; its data is null before memory was bound or lent. Inputs
+  /// and options lie in the host's memory, and so do outputs that are small; the others are where
+  /// the device has them (see readTensor).
   const Tensor &operator[](size_t i) const { return tensors[i]; }
   /// The argument of that name and role with memory behind it, or null.
   Tensor *find(const std::string &name, Role role);
 
-  /// Makes argument `i` use `data`, which has the resolved shape and is 64-byte aligned.
+  /// Makes argument `i` use `data` in the device's memory, which has the resolved shape and is
+  /// aligned as programs want it.
   void bind(size_t i, void *data);
   /// Binds all arguments of `role` (parameter, first_moment, ...) to the tensors of `block`.
   void bind(Role role, const ParameterBlock &block);
@@ -46,18 +50,30 @@ public:
   void prepare();
   /// Runs the program. Parameters and moments must have been bound.
   void run();
+  /// The same in two halves, so that a GPU has work while the host prepares more: inputs and
+  /// options may be written again after `start`, outputs read after the `finish` that belongs to
+  /// it. At most `depth` runs may have been started and not finished.
+  void start();
+  void finish();
+  int depth();
   /// Bytes of arena that it needs.
   int64_t arenaBytes() const { return arenaSize; }
 
 private:
+  Execution &executionOf();
+
   const Program &program;
+  const quern_program &code;
   Arena &arena;
   int64_t arenaSize = 0;
   bool prepared = false;
   std::vector<Tensor> tensors;
   std::vector<quern_descriptor> descriptors;
   std::vector<quern_descriptor *> pointers;
-  Block owned;
+  DeviceBlock owned; // by the device: inputs and options, small outputs, all others
+  Block mirror;      // of the first two on the host, where the device has memory of its own
+  Transfer inputs, outputs;
+  std::unique_ptr<Execution> execution;
 };
 
 /// Throws UsageError naming index and value unless every element of the integers in `tensor` lies

@@ -23,9 +23,10 @@ namespace quern::runtime {
 
 /// Weights and optimizer state after `step` steps.
 struct TrainingState {
-  explicit TrainingState(const Module &module)
-      : weights(module, "the weights"), first(module, "the optimizer's first moments"),
-        second(module, "the optimizer's second moments") {}
+  TrainingState(const Module &module, Device &device)
+      : weights(module, "the weights", device),
+        first(module, "the optimizer's first moments", device),
+        second(module, "the optimizer's second moments", device) {}
   ParameterBlock weights, first, second;
   int64_t step = 0;
 };

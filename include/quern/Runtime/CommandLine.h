@@ -12,6 +12,7 @@
 #ifndef QUERN_RUNTIME_COMMANDLINE_H
 #define QUERN_RUNTIME_COMMANDLINE_H
 
+#include "quern/Runtime/Device.h"
 #include "quern/Runtime/Module.h"
 
 #include <functional>
@@ -32,18 +33,23 @@ public:
   CommandLine(const Module &module, CLI::App &app) : module(module), app(app) {}
 
   /// Adds a command that does `action` after all options were read. A command that runs compiled
-  /// code gets --threads, and the processor is checked before it starts.
+  /// code gets --threads, and the device is opened before it starts.
   CLI::App *add(const std::string &name, const std::string &description,
                 std::function<void()> action, bool runsCode = true);
+  /// The device that was opened for the command.
+  Device &device() const { return *opened; }
 
   const Module &module;
   std::string program; // as it was called, for commands told to people
 
 private:
-  friend int runCommandLine(int, const char *const *, const char *, const quern_program *);
+  friend int runCommandLine(int, const char *const *, const char *, const quern_program *,
+                            const quern_device_code *);
   CLI::App &app;
   std::function<void()> chosen;
   int64_t threads = 0;
+  std::string deviceName;
+  std::unique_ptr<Device> opened;
 };
 
 /// What people expect of a model of some kind.
@@ -79,10 +85,13 @@ CLI::Option *addNumber(CLI::App &command, const std::string &name, double &value
                        const std::function<bool(double)> &valid, const std::string &range,
                        const std::string &description);
 CLI::Option *addSeed(CLI::App &command, uint64_t &seed);
+/// --device, checked for its form.
+CLI::Option *addDevice(CLI::App &command, std::string &name);
 
 /// Reads argv, runs one command, reports failures on standard error. Exit codes: 0 done, 1 failed,
 /// 2 wrong usage.
-int runCommandLine(int argc, const char *const *argv, const char *json, const quern_program *table);
+int runCommandLine(int argc, const char *const *argv, const char *json, const quern_program *table,
+                   const quern_device_code *deviceCodes);
 
 } // namespace quern::runtime
 

@@ -56,7 +56,7 @@ private:
   const Program *prefill = nullptr, *decode = nullptr;
   Arena arena;
   int64_t limit = 0, filled = 0, chunk = 0;
-  std::map<std::string, Block> caches;
+  std::map<std::string, DeviceBlock> caches;
   std::unique_ptr<Call> decodeCall, prefillCall;
   std::vector<int32_t> history;
   std::vector<double> logits;

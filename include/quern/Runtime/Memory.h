@@ -41,17 +41,6 @@ private:
   int64_t length = 0;
 };
 
-/// Scratch memory shared by programs that run one after the other; grows on demand.
-class Arena {
-public:
-  /// At least `bytes` bytes, 64-byte aligned. Earlier pointers die when it grows.
-  void *reserve(int64_t bytes);
-  int64_t size() const { return block.size(); }
-
-private:
-  Block block;
-};
-
 /// "1.5 GiB", "312 KiB", "17 bytes".
 std::string formatBytes(double bytes);
 

@@ -46,9 +46,9 @@ struct Parameter {
   bool perLayer() const { return file.find("{layer}") != std::string::npos; }
   /// The name in a file of layer `layer` (or of the whole, which has no {layer}).
   std::string fileName(int64_t layer) const;
-  /// Views of `data` (all of the parameter) under the names of weight files: one a layer for a name
-  /// with {layer}, else one; `prefix` goes before each name.
-  std::vector<Tensor> fileTensors(void *data, const std::string &prefix = "") const;
+  /// Views of `whole` (all of the parameter) under the names of weight files: one a layer for a
+  /// name with {layer}, else one; `prefix` goes before each name.
+  std::vector<Tensor> fileTensors(const Tensor &whole, const std::string &prefix = "") const;
 };
 
 enum class Role { Input, Option, Parameter, FirstMoment, SecondMoment, Cache, Output, Gradient };
@@ -65,7 +65,7 @@ struct Argument {
 
 struct Program {
   std::string name;
-  const quern_program *code = nullptr;
+  const quern_program *code = nullptr; // for the host's processor; null if there is none
   Polynomial flops;
   std::vector<std::pair<std::string, Polynomial>> arena; // use, bytes
   std::vector<Argument> arguments;
@@ -82,18 +82,25 @@ struct Module {
   int64_t context = 0, vocabulary = 0;
   std::string triple, cpu;
   std::vector<std::string> requires_;
+  const quern_device_code *deviceCodes = nullptr; // ends with a row whose architecture is null
+  std::string devicePrecision;                    // "f32", "bf16"; "" without code for a device
   std::vector<Parameter> parameters;
   std::vector<Program> programs;
   std::string text; // the JSON itself
 
   /// Reads a description. Throws Error ("the compiled model is damaged: ...") for anything that the
   /// contract does not allow.
-  static Module parse(const char *json, const quern_program *table);
+  static Module parse(const char *json, const quern_program *table,
+                      const quern_device_code *deviceCodes);
 
   /// The program, or null.
   const Program *find(const std::string &program) const;
   /// The program, or an error that lists those there are and how to compile it in.
   const Program &get(const std::string &program) const;
+  /// Whether there are programs for the host's processor.
+  bool hasHostCode() const;
+  /// Those of which there is code for a device: "sm_80", ...
+  std::vector<std::string> deviceArchitectures() const;
   int64_t parameterCount() const;
   /// Sixteen hex digits that differ between models with other parameters, kind or vocabulary.
   std::string fingerprint() const;

@@ -6,13 +6,13 @@
 //===------------------------------------------------------------------------------------------===//
 ///
 /// \file
-/// One tensor for each parameter of a model, in one block of memory: the weights, or one of AdamW's
-/// moments.
+/// One tensor for each parameter of a model, in one block of a device's memory: the weights, or one
+/// of AdamW's moments.
 ///
 #ifndef QUERN_RUNTIME_PARAMETERBLOCK_H
 #define QUERN_RUNTIME_PARAMETERBLOCK_H
 
-#include "quern/Runtime/Memory.h"
+#include "quern/Runtime/Device.h"
 #include "quern/Runtime/Module.h"
 #include "quern/Runtime/Safetensors.h"
 
@@ -22,8 +22,10 @@ class ParameterBlock {
 public:
   ParameterBlock() = default;
   /// Zeros for every parameter of `module`; `purpose` names them in messages ("the weights").
-  ParameterBlock(const Module &module, const std::string &purpose);
+  ParameterBlock(const Module &module, const std::string &purpose, Device &device);
 
+  /// Where it is; not of an empty block.
+  Device &device() const { return *home; }
   bool empty() const { return tensors.empty(); }
   /// Parameter `i` of the module, whole (stacked if it belongs to layers).
   const Tensor &operator[](size_t i) const { return tensors[i]; }
@@ -45,7 +47,8 @@ public:
 
 private:
   const Module *owner = nullptr;
-  Block block;
+  Device *home = nullptr;
+  DeviceBlock block;
   std::vector<Tensor> tensors;
 };
 

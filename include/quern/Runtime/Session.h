@@ -29,7 +29,7 @@ using NamedInputs = std::map<std::string, NamedInput>;
 
 class Session {
 public:
-  explicit Session(const Module &module);
+  Session(const Module &module, Device &device);
 
   const Module &module;
   ParameterBlock weights;

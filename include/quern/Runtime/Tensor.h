@@ -39,12 +39,15 @@ std::string formatShape(const Shape &shape);
 /// The number of elements. Throws Error naming `what` if it, or eight bytes each, exceeds 63 bits.
 int64_t countElements(const Shape &shape, const std::string &what);
 
+class Device;
+
 /// A dense tensor that someone else owns.
 struct Tensor {
   std::string name;
   Type type = Type::F32;
   Shape shape;
   void *data = nullptr;
+  Device *device = nullptr; // in whose memory the data lie (see readTensor); null: the host's
 
   int64_t elements() const { return countElements(shape, name); }
   int64_t bytes() const { return elements() * sizeOf(type); }

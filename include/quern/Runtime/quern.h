@@ -60,8 +60,10 @@ typedef struct quern_sampling {
 QUERN_EXPORT const char *quern_error(void);
 
 /// Opens the library's model: all weights are zero. Null if this processor cannot run it, or
-/// without memory.
+/// without memory. It runs on the processor if there is code for it, else on the first GPU.
 QUERN_EXPORT quern_model *quern_open(void);
+/// The same on a device of your choice: "cpu", "gpu", or "gpu:N" for GPU number N.
+QUERN_EXPORT quern_model *quern_open_on(const char *device);
 /// Frees the model and everything that it returned. Null is fine.
 QUERN_EXPORT void quern_close(quern_model *model);
 /// The description of the model as JSON, in the form of Program.h.
@@ -76,9 +78,13 @@ QUERN_EXPORT int quern_load_weights(quern_model *model, const char *path);
 QUERN_EXPORT int quern_save_weights(quern_model *model, const char *path);
 
 /// Number of parameters as weight files hold them (one a layer), and view `index` of them: its data
-/// is the model's own memory, which may be read and written.
+/// is the model's own memory, which may be read and written. On a GPU it is a copy, made by this
+/// call and valid until the next one for the same parameter.
 QUERN_EXPORT int64_t quern_parameter_count(const quern_model *model);
 QUERN_EXPORT int quern_parameter(quern_model *model, int64_t index, quern_tensor *parameter);
+/// Overwrites parameter `index`, on any device, with the numbers at `data`: as many, and of the
+/// type, as `quern_parameter` says.
+QUERN_EXPORT int quern_set_parameter(quern_model *model, int64_t index, const void *data);
 
 /// Number of programs, and the name of one (null out of range).
 QUERN_EXPORT int64_t quern_program_count(const quern_model *model);

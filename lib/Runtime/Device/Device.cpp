@@ -1,0 +1,58 @@
+//===- Device.cpp - Moving tensors between the host and a device ------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===------------------------------------------------------------------------------------------===//
+#include "quern/Runtime/Device.h"
+
+#include "quern/Runtime/Error.h"
+#include "quern/Runtime/Memory.h"
+
+#include <algorithm>
+
+namespace quern::runtime {
+
+/// `tensor`, which a device holds, with room for it in `block` of the host.
+static Tensor onHost(const Tensor &tensor, Block &block) {
+  block = Block(tensor.bytes(), concat("a copy of '", tensor.name, "'"));
+  return {tensor.name, tensor.type, tensor.shape, block.data(), nullptr};
+}
+
+void readTensor(const Tensor &tensor, const std::function<void(const Tensor &)> &use) {
+  if (!tensor.device)
+    return use(tensor);
+  Block block;
+  Tensor copy = onHost(tensor, block);
+  tensor.device->download(copy.data, tensor.data, tensor.bytes());
+  use(copy);
+}
+
+void writeTensor(const Tensor &tensor, const std::function<void(const Tensor &)> &fill) {
+  if (!tensor.device)
+    return fill(tensor);
+  Block block;
+  Tensor copy = onHost(tensor, block);
+  fill(copy);
+  tensor.device->upload(tensor.data, copy.data, tensor.bytes());
+}
+
+double readScalar(const Tensor &tensor) {
+  double value = 0;
+  readTensor(tensor, [&](const Tensor &one) {
+    value = one.type == Type::F32 ? double(*static_cast<float *>(one.data))
+                                  : *static_cast<double *>(one.data);
+  });
+  return value;
+}
+
+void *Arena::reserve(int64_t bytes) {
+  bytes = std::max<int64_t>(bytes, 64);
+  if (bytes > block.size()) {
+    block = DeviceBlock(); // give the old one back first
+    block = owner.allocate(bytes, "the arena of activations");
+  }
+  return block.data();
+}
+
+} // namespace quern::runtime
