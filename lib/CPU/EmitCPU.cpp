@@ -8,12 +8,11 @@
 
 #include "Emitters.h"
 #include "quern/CPU/Passes.h"
-#include "quern/Emission/LoopNest.h"
+#include "quern/Emission/Kernels.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/OpenMP/OpenMPDialect.h"
@@ -32,10 +31,6 @@ using namespace quern;
 using namespace quern::cpu;
 
 namespace {
-
-bool isKernel(Operation *op) {
-  return isa<kernel::KernelDialect>(op->getDialect()) || isa<linalg::GenericOp>(op);
-}
 
 LogicalResult emitKernel(Operation *op, ValueRange operands, Emission &emission) {
   return TypeSwitch<Operation *, LogicalResult>(op)
@@ -72,7 +67,6 @@ private:
   FailureOr<KernelFunction> getKernel(Operation *op);
   func::FuncOp declare(StringRef name, FunctionType type);
   LogicalResult replaceKernels(func::FuncOp body, int64_t &scratchBytes);
-  void growArena(func::FuncOp program, int64_t bytes);
 
   ModuleOp module;
   const Machine &machine;
@@ -83,16 +77,9 @@ private:
   llvm::DenseMap<OperationName, int64_t> counts;
 };
 
-/// Equal but for the values they read: name, attributes, operand types and regions.
-bool sameKernel(Operation *a, Operation *b) {
-  return a->getOperandTypes() == b->getOperandTypes() &&
-         OperationEquivalence::isEquivalentTo(a, b, OperationEquivalence::ignoreValueEquivalence,
-                                              nullptr, OperationEquivalence::IgnoreLocations);
-}
-
 FailureOr<KernelFunction> Emitter::getKernel(Operation *op) {
   for (const KernelFunction &known : emitted)
-    if (sameKernel(known.op, op))
+    if (emission::sameKernel(known.op, op))
       return known;
   SmallVector<Type> types(op->getOperandTypes());
   types.append({scratchType, indexType, indexType});
@@ -131,48 +118,12 @@ func::FuncOp Emitter::declare(StringRef name, FunctionType type) {
 }
 
 LogicalResult Emitter::replaceKernels(func::FuncOp body, int64_t &scratchBytes) {
-  // Copies and named linalg ops are elementwise work like any other.
-  SmallVector<Operation *> named;
-  body.walk([&](Operation *op) {
-    if (isa<memref::CopyOp>(op) || (isa<linalg::LinalgOp>(op) && !isa<linalg::GenericOp>(op)))
-      named.push_back(op);
-  });
-  IRRewriter rewriter(module.getContext());
-  for (Operation *op : named) {
-    rewriter.setInsertionPoint(op);
-    if (auto copy = dyn_cast<memref::CopyOp>(op)) {
-      if (copy.getSource() == copy.getTarget()) {
-        rewriter.eraseOp(op);
-        continue;
-      }
-      op = linalg::CopyOp::create(rewriter, op->getLoc(), copy.getSource(), copy.getTarget());
-      rewriter.eraseOp(copy);
-      rewriter.setInsertionPoint(op);
-    }
-    if (failed(linalg::generalizeNamedOp(rewriter, cast<linalg::LinalgOp>(op))))
-      return op->emitOpError("has no emitter for the CPU");
-  }
-
-  SmallVector<Operation *> kernels;
-  WalkResult walk = body.walk([&](Operation *op) {
-    if (isKernel(op)) {
-      if (auto generic = dyn_cast<linalg::GenericOp>(op);
-          generic && failed(emission::sinkConstants(generic)))
-        return WalkResult::interrupt();
-      kernels.push_back(op);
-      return WalkResult::skip();
-    }
-    // Everything else is run by every thread, so it must not write.
-    if (isa<memref::StoreOp, vector::StoreOp>(op)) {
-      op->emitOpError("writes memory outside of a kernel");
-      return WalkResult::interrupt();
-    }
-    return WalkResult::advance();
-  });
-  if (walk.wasInterrupted())
+  FailureOr<SmallVector<Operation *>> kernels = emission::takeKernels(body, "the CPU");
+  if (failed(kernels))
     return failure();
+  IRRewriter rewriter(module.getContext());
   size_t arguments = body.getNumArguments();
-  for (Operation *op : kernels) {
+  for (Operation *op : *kernels) {
     FailureOr<KernelFunction> kernel = getKernel(op);
     if (failed(kernel))
       return failure();
@@ -187,17 +138,6 @@ LogicalResult Emitter::replaceKernels(func::FuncOp body, int64_t &scratchBytes) 
     ++calls;
   }
   return success();
-}
-
-void Emitter::growArena(func::FuncOp program, int64_t bytes) {
-  auto formula = symbols.lookup<func::FuncOp>((program.getSymName() + ".arena_bytes").str());
-  if (!formula || !bytes)
-    return;
-  auto result = cast<func::ReturnOp>(formula.getBody().front().getTerminator());
-  OpBuilder builder(result);
-  Value more = arith::ConstantOp::create(
-      builder, result.getLoc(), builder.getIntegerAttr(result.getOperand(0).getType(), bytes));
-  result.setOperand(0, arith::AddIOp::create(builder, result.getLoc(), result.getOperand(0), more));
 }
 
 LogicalResult Emitter::run(func::FuncOp program) {
@@ -232,7 +172,7 @@ LogicalResult Emitter::run(func::FuncOp program) {
     Value size = memref::DimOp::create(builder, loc, arena, zero);
     Value offset = arith::SubIOp::create(builder, loc, size, bytes);
     scratch = memref::ViewOp::create(builder, loc, scratchType, arena, offset, bytes);
-    growArena(program, scratchBytes);
+    emission::growArena(symbols, program, scratchBytes);
   } else {
     scratch =
         memref::AllocOp::create(builder, loc, scratchType, bytes, builder.getI64IntegerAttr(64));
@@ -271,13 +211,7 @@ struct EmitCPU : quern::cpu::impl::EmitCPUBase<EmitCPU> {
     }
     SmallVector<func::FuncOp> programs;
     for (auto function : getOperation().getOps<func::FuncOp>()) {
-      bool hasKernels = function
-                            .walk([](Operation *op) {
-                              bool work = isKernel(op) || isa<linalg::LinalgOp, memref::CopyOp>(op);
-                              return work ? WalkResult::interrupt() : WalkResult::advance();
-                            })
-                            .wasInterrupted();
-      if (!hasKernels)
+      if (function->hasAttr("quern.target") || !emission::hasKernels(function))
         continue;
       if (function.getNumResults() || !llvm::hasSingleElement(function.getBody())) {
         function.emitError("a program with kernels must have one block and no results");

@@ -15,15 +15,11 @@
 
 #include "quern/CPU/Machine.h"
 #include "quern/CPU/Passes.h"
+#include "quern/Emission/ElementaryFunctions.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
-#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Dialect/X86Vector/X86VectorDialect.h"
-#include "llvm/ADT/ArrayRef.h"
-#include "llvm/ADT/TypeSwitch.h"
-
-#include <limits>
 
 namespace quern::cpu {
 #define GEN_PASS_DEF_EXPANDMATH
@@ -33,202 +29,6 @@ namespace quern::cpu {
 using namespace mlir;
 
 namespace {
-
-constexpr float infinity = std::numeric_limits<float>::infinity();
-constexpr float log2E = 0x1.715476p+0f; // 1 / ln 2
-constexpr float log2ELow = 0x1.4ae0bep-26f;
-constexpr float ln2 = 0x1.62e430p-1f;
-constexpr float ln2Low = -0x1.05c610p-29f;
-
-/// Writes the operations of one function on values of one type (f32, or a 1-D vector of f32).
-class Expansion {
-public:
-  Expansion(OpBuilder &builder, Location loc, Type type, bool hasAvx512)
-      : builder(builder), loc(loc), type(type), intType(builder.getI32Type()) {
-    if (auto vector = dyn_cast<VectorType>(type)) {
-      intType = vector.clone(builder.getI32Type());
-      hasScalef = hasAvx512 && vector.getNumElements() == 16;
-    }
-  }
-
-  Value exp(Value x);
-  Value exp2(Value x);
-  Value log(Value x) { return logarithm(x, /*base2=*/false); }
-  Value log2(Value x) { return logarithm(x, /*base2=*/true); }
-  Value tanh(Value x);
-  Value erf(Value x);
-  Value rsqrt(Value x) { return div(splat(1.0f), math::SqrtOp::create(builder, loc, x)); }
-
-private:
-  Value splat(float value) { return constant(type, builder.getF32FloatAttr(value)); }
-  Value splatInt(int32_t value) { return constant(intType, builder.getI32IntegerAttr(value)); }
-  Value constant(Type of, TypedAttr value) {
-    if (auto vector = dyn_cast<VectorType>(of))
-      value = DenseElementsAttr::get(vector, cast<Attribute>(value));
-    return arith::ConstantOp::create(builder, loc, value);
-  }
-  Value add(Value a, Value b) { return arith::AddFOp::create(builder, loc, a, b); }
-  Value sub(Value a, Value b) { return arith::SubFOp::create(builder, loc, a, b); }
-  Value mul(Value a, Value b) { return arith::MulFOp::create(builder, loc, a, b); }
-  Value div(Value a, Value b) { return arith::DivFOp::create(builder, loc, a, b); }
-  Value fma(Value a, Value b, Value c) { return math::FmaOp::create(builder, loc, a, b, c); }
-  Value abs(Value a) { return math::AbsFOp::create(builder, loc, a); }
-  Value copySign(Value a, Value sign) { return math::CopySignOp::create(builder, loc, a, sign); }
-  Value bits(Value a) { return arith::BitcastOp::create(builder, loc, intType, a); }
-  Value fromBits(Value a) { return arith::BitcastOp::create(builder, loc, type, a); }
-  Value addInt(Value a, Value b) { return arith::AddIOp::create(builder, loc, a, b); }
-  Value subInt(Value a, Value b) { return arith::SubIOp::create(builder, loc, a, b); }
-  Value shiftLeft(Value a, int32_t n) {
-    return arith::ShLIOp::create(builder, loc, a, splatInt(n));
-  }
-  Value less(Value a, Value b) {
-    return arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::OLT, a, b);
-  }
-  Value select(Value condition, Value a, Value b) {
-    return arith::SelectOp::create(builder, loc, condition, a, b);
-  }
-  /// One instruction each; a NaN in `x` stays.
-  Value atLeast(Value x, float bound) { return select(less(x, splat(bound)), splat(bound), x); }
-  Value atMost(Value x, float bound) { return select(less(splat(bound), x), splat(bound), x); }
-  /// Horner's rule; coefficients from the highest power down.
-  Value polynomial(Value x, ArrayRef<float> coefficients) {
-    Value sum = splat(coefficients.front());
-    for (float coefficient : coefficients.drop_front())
-      sum = fma(sum, x, splat(coefficient));
-    return sum;
-  }
-
-  /// An integer n as a float, and what is needed to multiply by 2^n.
-  struct Power {
-    Value n;
-    Value biased; ///< without scalef: an i32 whose low 9 bits are n + the bias
-  };
-  Power roundToPower(Value x, Value factor, int32_t bias);
-  Value scale(Value p, Power power);
-  Value reduceByLn2(Value x, Value n) { return fma(n, splat(-ln2Low), fma(n, splat(-ln2), x)); }
-  Value logarithm(Value x, bool base2);
-
-  OpBuilder &builder;
-  Location loc;
-  Type type, intType;
-  bool hasScalef = false;
-};
-
-constexpr int32_t wideBias = 2 * 127; // for 2^n in two factors, each a normal number
-constexpr int32_t narrowBias = 127;   // for 2^n in one factor
-
-/// round(x * factor). Without scalef, |x * factor| < 2^22 is required.
-Expansion::Power Expansion::roundToPower(Value x, Value factor, int32_t bias) {
-  if (hasScalef) {
-    Value product = factor ? mul(x, factor) : x;
-    return {math::RoundEvenOp::create(builder, loc, product), {}};
-  }
-  // Floats around 1.5 x 2^23 lie 1 apart: adding it rounds, and leaves the integer in the low bits.
-  Value shift = splat(12582912.0f + static_cast<float>(bias));
-  Value shifted = factor ? fma(x, factor, shift) : add(x, shift);
-  return {sub(shifted, shift), bits(shifted)};
-}
-
-/// p * 2^n, rounded once where the result is denormal. Needs wideBias.
-Value Expansion::scale(Value p, Power power) {
-  if (hasScalef) {
-    // The operands are (a, b, passthru, mask, rounding); 4: as the control register says.
-    auto all = arith::ConstantOp::create(builder, loc, builder.getI16IntegerAttr(-1));
-    auto rounding = arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(4));
-    return x86vector::MaskScaleFOp::create(builder, loc, type, p, power.n, p, all, rounding);
-  }
-  // 2^n as a product of two powers whose exponents differ by 1 at most: neither of them overflows.
-  Value half = arith::ShRUIOp::create(builder, loc, power.biased, splatInt(1));
-  Value first = fromBits(shiftLeft(half, 23));
-  Value second = fromBits(shiftLeft(subInt(power.biased, half), 23));
-  return mul(mul(p, first), second);
-}
-
-Value Expansion::exp2(Value x) {
-  // scalef saturates by itself.
-  if (!hasScalef)
-    x = atMost(atLeast(x, -151.0f), 128.0f);
-  Power power = roundToPower(x, nullptr, wideBias);
-  Value f = sub(x, power.n);
-  Value p = polynomial(f, {1.535334159e-04f, 1.339890063e-03f, 9.618437849e-03f, 5.550332367e-02f,
-                           2.402264774e-01f, 6.931471825e-01f, 1.0f});
-  return scale(p, power);
-}
-
-Value Expansion::exp(Value x) {
-  // e^-104 rounds to 0 and e^89 to infinity.
-  x = atMost(atLeast(x, -104.0f), 89.0f);
-  Power power = roundToPower(x, splat(log2E), wideBias);
-  Value r = reduceByLn2(x, power.n);
-  Value p = polynomial(r, {1.381459879e-03f, 8.368716575e-03f, 4.166838899e-02f, 1.666652113e-01f,
-                           4.999999404e-01f, 1.0f, 1.0f});
-  return scale(p, power);
-}
-
-Value Expansion::tanh(Value x) {
-  // tanh |x| = t / (t + 2) with t = e^(2 |x|) - 1, which keeps its digits near 0; 1 from 10 on.
-  Value y = atMost(abs(x), 10.0f);
-  y = add(y, y);
-  Value shift = splat(12582912.0f + static_cast<float>(narrowBias));
-  Value shifted = fma(y, splat(log2E), shift);
-  Value r = reduceByLn2(y, sub(shifted, shift));
-  Value p = polynomial(r, {1.388252131e-03f, 8.366520517e-03f, 4.166720062e-02f, 1.666654348e-01f,
-                           4.999999702e-01f});
-  Value expMinus1 = fma(mul(r, r), p, r);
-  Value power = fromBits(shiftLeft(bits(shifted), 23));
-  Value t = fma(power, expMinus1, sub(power, splat(1.0f)));
-  return copySign(div(t, add(t, splat(2.0f))), x);
-}
-
-Value Expansion::erf(Value x) {
-  Value t = abs(x);
-  Value square = mul(x, x);
-  Value inner = polynomial(square, {-5.953741493e-04f, 4.985940643e-03f, -2.676171996e-02f,
-                                    1.128168255e-01f, -3.761247993e-01f, 1.283791363e-01f});
-  inner = fma(inner, x, x);
-  // 1 - e^(t p(t) - t), where the exponential is erfc; 1 from 4 on.
-  Value u = atMost(t, 4.0f);
-  Value outer =
-      polynomial(u, {-1.142328347e-05f, 3.247259301e-04f, -3.650276456e-03f, 2.377860248e-02f,
-                     -1.062560901e-01f, -6.351397038e-01f, -1.286513358e-01f});
-  outer = fma(outer, u, arith::NegFOp::create(builder, loc, u));
-  outer = copySign(sub(splat(1.0f), exp(outer)), x);
-  return select(less(t, splat(0.9277f)), inner, outer);
-}
-
-Value Expansion::logarithm(Value x, bool base2) {
-  // x = 2^e (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2).
-  Value smallestNormal = splat(0x1p-126f);
-  Value denormal = less(x, smallestNormal);
-  Value normal = select(denormal, mul(x, splat(0x1p23f)), x);
-  Value e = select(denormal, splat(-23.0f), splat(0.0f));
-  Value pattern = bits(normal);
-  Value exponent = arith::AndIOp::create(builder, loc, subInt(pattern, splatInt(0x3f3504f3)),
-                                         splatInt(static_cast<int32_t>(0xff800000)));
-  Value f = sub(fromBits(subInt(pattern, exponent)), splat(1.0f));
-  e = fma(arith::SIToFPOp::create(builder, loc, type, exponent), splat(0x1p-23f), e);
-  // log(1 + f) = f + tail
-  Value square = mul(f, f);
-  Value tail =
-      polynomial(f, {-7.635655254e-02f, 1.276332736e-01f, -1.316058189e-01f, 1.420155317e-01f,
-                     -1.662329882e-01f, 2.000123411e-01f, -2.500082254e-01f, 3.333333135e-01f});
-  tail = fma(square, splat(-0.5f), mul(mul(f, square), tail));
-  Value result;
-  if (base2)
-    result = add(e, fma(f, splat(log2E), fma(tail, splat(log2E), mul(f, splat(log2ELow)))));
-  else
-    result = fma(e, splat(ln2), add(f, fma(e, splat(ln2Low), tail)));
-
-  auto is = [&](arith::CmpFPredicate predicate, float value) -> Value {
-    return arith::CmpFOp::create(builder, loc, predicate, x, splat(value));
-  };
-  result = select(is(arith::CmpFPredicate::OEQ, 0.0f), splat(-infinity), result);
-  // infinity and NaN are their own logarithms; below 0 there is none.
-  result = select(is(arith::CmpFPredicate::ULT, infinity), result, x);
-  result = select(is(arith::CmpFPredicate::ULT, 0.0f),
-                  splat(std::numeric_limits<float>::quiet_NaN()), result);
-  return result;
-}
 
 struct ExpandMath : quern::cpu::impl::ExpandMathBase<ExpandMath> {
   using ExpandMathBase::ExpandMathBase;
@@ -250,22 +50,9 @@ struct ExpandMath : quern::cpu::impl::ExpandMathBase<ExpandMath> {
       if (!getElementTypeOrSelf(type).isF32() || (!vector && !type.isF32()))
         return;
       OpBuilder builder(op);
-      Expansion expansion(builder, op->getLoc(), type, hasAvx512);
-      Value x = op->getOperand(0);
-      Value result = llvm::TypeSwitch<Operation *, Value>(op)
-                         .Case([&](math::ExpOp) { return expansion.exp(x); })
-                         .Case([&](math::Exp2Op) { return expansion.exp2(x); })
-                         .Case([&](math::LogOp) { return expansion.log(x); })
-                         .Case([&](math::Log2Op) { return expansion.log2(x); })
-                         .Case([&](math::TanhOp) { return expansion.tanh(x); })
-                         .Case([&](math::ErfOp) { return expansion.erf(x); })
-                         .Case([&](math::RsqrtOp) { return expansion.rsqrt(x); })
-                         .Default([](Operation *) { return Value(); });
-      if (!result)
-        return;
-      op->getResult(0).replaceAllUsesWith(result);
-      op->erase();
-      ++numExpanded;
+      quern::emission::ElementaryFunctions functions(builder, op->getLoc(), type, hasAvx512);
+      if (quern::emission::expand(op, functions))
+        ++numExpanded;
     });
   }
 };

@@ -8,11 +8,13 @@
 #include "quern/Pipeline/Phases.h"
 
 #include "quern/CPU/Passes.h"
+#include "quern/GPU/Passes.h"
 #include "quern/Kernels/Passes.h"
 #include "quern/Model/Passes.h"
 #include "quern/Target/Lowering.h"
 #include "quern/Target/Passes.h"
 
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/Transforms/Passes.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
@@ -45,11 +47,24 @@ static void buildBuffers(OpPassManager &manager, const Options &) {
 }
 
 static void buildEmit(OpPassManager &manager, const Options &options) {
-  manager.addPass(cpu::createEmitCPU({options.cpu}));
-  manager.addPass(cpu::createExpandMath({options.cpu}));
+  if (options.hasGPU()) {
+    kernels::SelectTargetsOptions select;
+    select.targets.assign(options.targets.begin(), options.targets.end());
+    manager.addPass(kernels::createSelectTargets(select));
+    manager.addPass(nvidia::createEmitNVIDIA());
+    manager.addNestedPass<mlir::gpu::GPUModuleOp>(nvidia::createExpandDeviceMath());
+  }
+  if (options.hasCPU()) {
+    manager.addPass(cpu::createEmitCPU({options.cpu}));
+    manager.addPass(cpu::createExpandMath({options.cpu}));
+  }
 }
 
 static void buildLLVM(OpPassManager &manager, const Options &options) {
+  if (options.hasGPU()) {
+    target::addDeviceLowering(manager);
+    manager.addPass(target::createDeviceCode({options.debugInfo}));
+  }
   manager.addPass(target::createExportPrograms({options.cpu}));
   target::addLoweringToLLVM(manager);
   if (options.debugInfo)
@@ -71,14 +86,15 @@ ArrayRef<Phase> phases() {
       {"buffers", "tensors become memory: arguments, and places in one arena", "tensors", "memrefs",
        "no allocation at run time; the arena's size is a closed formula of the dimensions",
        buildBuffers},
-      {"emit", "every kernel becomes vector code that all threads of its program share",
-       "kernel, linalg", "scf, vector, omp", "no kernel op is left; no call of libm in a hot loop",
-       buildEmit},
+      {"emit",
+       "every kernel becomes vector code that all threads share, or launches and device code",
+       "kernel, linalg", "scf, vector, omp, gpu, nvvm",
+       "no kernel op is left; no call of libm or libdevice in a hot loop", buildEmit},
       {"llvm", "loops, vectors and memrefs become the LLVM dialect, and programs C functions",
-       "scf, vector, omp", "llvm",
+       "scf, vector, omp, gpu", "llvm, PTX",
        "a verified module that exports its programs; lines of the model are kept", buildLLVM},
       {"link", "LLVM optimizes and generates code, and a linker joins it with the runtime", "llvm",
-       "executable, .so + .h, .o, .s, .ll",
+       "executable, .so + .h, .o, .s, .ll, .ptx",
        "a file that needs libc, libstdc++ and libomp, and no compiler", nullptr},
   };
   return table;
@@ -110,6 +126,8 @@ namespace {
 struct PhaseOptions : PassPipelineOptions<PhaseOptions> {
   Option<std::string> cpu{*this, "cpu", llvm::cl::desc("processor to compile for"),
                           llvm::cl::init("native")};
+  ListOption<std::string> targets{*this, "targets",
+                                  llvm::cl::desc("cpu, or architectures of GPUs")};
   ListOption<std::string> programs{*this, "programs", llvm::cl::desc("programs to derive")};
   ListOption<std::string> shape{*this, "shape", llvm::cl::desc("sizes of named dimensions")};
   Option<bool> debugInfo{*this, "debug-info", llvm::cl::desc("keep the lines of the model"),
@@ -124,6 +142,7 @@ void registerPhases() {
     auto build = [&phase](OpPassManager &manager, const PhaseOptions &given) {
       Options options;
       options.cpu = given.cpu;
+      options.targets.assign(given.targets.begin(), given.targets.end());
       options.programs.assign(given.programs.begin(), given.programs.end());
       options.shape.assign(given.shape.begin(), given.shape.end());
       options.debugInfo = given.debugInfo;

@@ -273,7 +273,6 @@ struct ExportPrograms : quern::target::impl::ExportProgramsBase<ExportPrograms> 
         architectures.push_back(code.architecture);
       (*description)["device"] = llvm::json::Object{
           {"kind", "nvidia"}, {"architectures", std::move(architectures)}, {"precision", "f32"}};
-      module->removeAttr("quern.device_code");
     }
     std::string out;
     llvm::raw_string_ostream(out) << *json;

@@ -57,6 +57,7 @@ private:
   bool needsProgram() const {
     return options.emit == Emit::Executable || options.emit == Emit::Library;
   }
+  LogicalResult writePTX(OutputFile *output);
   std::string moduleText();
   void announce();
 
@@ -163,9 +164,18 @@ LogicalResult Compilation::writeText(OutputFile *output, llvm::StringRef text) {
 }
 
 /// From the LLVM dialect to what was asked for, but for linking.
+LogicalResult Compilation::writePTX(OutputFile *output) {
+  auto codes = (*module)->getAttrOfType<DictionaryAttr>("quern.device_code");
+  if (!codes)
+    return fail("'" + options.input + "' has no kernel, and so there is no PTX to write");
+  return writeText(output, cast<StringAttr>(codes.begin()->getValue()).getValue());
+}
+
 LogicalResult Compilation::generate(OutputFile *output) {
   if (options.emit == Emit::MLIR)
     return writeText(output, moduleText());
+  if (options.emit == Emit::PTX)
+    return writePTX(output);
   llvm::Expected<std::unique_ptr<llvm::TargetMachine>> target =
       target::createTargetMachine(machine);
   if (!target)

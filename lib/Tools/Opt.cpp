@@ -1,4 +1,5 @@
-//===- Opt.cpp - quern-opt: every pass and pipeline phase by name -------------------------------===//
+//===- Opt.cpp - quern-opt: every pass and pipeline phase by name
+//-------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -10,9 +11,11 @@
 #include "dialects/Kernel/Kernel.h"
 #include "dialects/Quern/Quern.h"
 #include "quern/CPU/Passes.h"
+#include "quern/GPU/Passes.h"
 #include "quern/Kernels/Passes.h"
 #include "quern/Model/Passes.h"
 #include "quern/Pipeline/Phases.h"
+#include "quern/Target/CodeGeneration.h"
 #include "quern/Target/Lowering.h"
 #include "quern/Target/Passes.h"
 
@@ -31,8 +34,10 @@ int quern::tools::runOpt(int argc, char **argv) {
   registerAllExtensions(registry);
   registry.insert<QuernDialect, kernel::KernelDialect>();
   kernel::registerBufferization(registry);
+  target::registerTranslations(registry);
   registerAllPasses();
   cpu::registerCPUPasses();
+  quern::nvidia::registerGPUPasses();
   model::registerModelPasses();
   model::registerModelPipelines();
   kernels::registerKernelsPasses();

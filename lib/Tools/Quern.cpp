@@ -7,6 +7,7 @@
 
 #include "quern/Tools/Quern.h"
 
+#include "quern/GPU/Architecture.h"
 #include "quern/Pipeline/Phases.h"
 #include "quern/Tools/Compile.h"
 #include "quern/Tools/New.h"
@@ -31,7 +32,8 @@ namespace {
 /// The options of `compile` as they stand on the command line.
 struct CompileCommand {
   CompileOptions options;
-  std::string emit = "exe", target = "cpu";
+  std::string emit = "exe";
+  std::vector<std::string> targets{"cpu"}, gpus{"sm_80"};
 
   void add(CLI::App &app);
   int run();
@@ -39,7 +41,8 @@ struct CompileCommand {
 
 const std::pair<const char *, Emit> emits[] = {{"exe", Emit::Executable}, {"lib", Emit::Library},
                                                {"obj", Emit::Object},     {"asm", Emit::Assembly},
-                                               {"llvm-ir", Emit::LLVMIR}, {"mlir", Emit::MLIR}};
+                                               {"llvm-ir", Emit::LLVMIR}, {"ptx", Emit::PTX},
+                                               {"mlir", Emit::MLIR}};
 
 std::string isOneOf(const std::string &value, llvm::StringRef list, llvm::StringRef what) {
   llvm::SmallVector<llvm::StringRef> names;
@@ -56,9 +59,9 @@ void CompileCommand::add(CLI::App &app) {
   app.add_option("-o,--output", options.output,
                  "file to write; by default the model's name without its ending")
       ->type_name("FILE");
-  app.add_option("--emit", emit, "exe, lib (.so with a C header), obj, asm, llvm-ir or mlir")
+  app.add_option("--emit", emit, "exe, lib (.so with a C header), obj, asm, llvm-ir, ptx or mlir")
       ->check([](const std::string &value) {
-        return isOneOf(value, "exe, lib, obj, asm, llvm-ir, mlir", "output");
+        return isOneOf(value, "exe, lib, obj, asm, llvm-ir, ptx, mlir", "output");
       })
       ->capture_default_str();
   app.add_option("--shape", options.pipeline.shape,
@@ -69,8 +72,17 @@ void CompileCommand::add(CLI::App &app) {
                  "programs to derive, such as train_step,prefill,decode; all by default")
       ->delimiter(',')
       ->type_name("NAME,...");
-  app.add_option("--target", target, "kind of machine")
-      ->check([](const std::string &value) { return isOneOf(value, "cpu", "target"); })
+  app.add_option("--target", targets, "cpu, nvidia, or both in one program: cpu,nvidia")
+      ->delimiter(',')
+      ->check([](const std::string &value) { return isOneOf(value, "cpu, nvidia", "target"); })
+      ->capture_default_str();
+  app.add_option("--gpu", gpus, "architectures of --target=nvidia: sm_80, sm_90a, ...")
+      ->delimiter(',')
+      ->check([](const std::string &value) {
+        llvm::Expected<nvidia::Architecture> known = nvidia::Architecture::get(value);
+        return known ? std::string() : llvm::toString(known.takeError());
+      })
+      ->type_name("NAME,...")
       ->capture_default_str();
   app.add_option("--cpu", options.pipeline.cpu,
                  "processor: native, x86-64-v3, x86-64-v4, or a name of LLVM's")
@@ -103,6 +115,8 @@ std::string defaultOutput(const CompileOptions &options) {
     return stem + ".s";
   case Emit::LLVMIR:
     return stem + ".ll";
+  case Emit::PTX:
+    return stem + ".ptx";
   case Emit::MLIR:
     break;
   }
@@ -123,10 +137,20 @@ int CompileCommand::run() {
       return 1;
     }
   }
+  for (const std::string &target : targets)
+    if (target == "cpu")
+      options.pipeline.targets.push_back(target);
+    else
+      llvm::append_range(options.pipeline.targets, gpus);
+  if (options.emit == Emit::PTX && (!options.pipeline.hasGPU() || gpus.size() != 1)) {
+    llvm::errs() << "quern: error: --emit=ptx writes the code of one GPU architecture; give "
+                    "--target=nvidia and one --gpu, such as --gpu=sm_80\n";
+    return 1;
+  }
   if (options.output.empty())
     options.output = defaultOutput(options);
   bool isText = options.emit == Emit::Assembly || options.emit == Emit::LLVMIR ||
-                options.emit == Emit::MLIR ||
+                options.emit == Emit::PTX || options.emit == Emit::MLIR ||
                 (!options.stopAfter.empty() && options.stopAfter != "link");
   if (options.output == "-" && !isText) {
     llvm::errs() << "quern: error: --emit=" << emit << " needs a file to write: -o FILE\n";

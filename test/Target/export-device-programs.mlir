@@ -17,7 +17,6 @@ module attributes {quern.model = "{\"model\": \"m\", \"kind\": \"kernels\"}",
   }
 }
 
-// CHECK-NOT:   quern.device_code
 // CHECK:       llvm.mlir.global external constant @quern_programs()
 // CHECK-SAME:    !llvm.array<1 x struct<(ptr, ptr, ptr)>>
 // CHECK:       llvm.mlir.global internal constant @device_code.sm_80.name("sm_80\00")

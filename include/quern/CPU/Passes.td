@@ -12,7 +12,7 @@ include "mlir/Pass/PassBase.td"
 def EmitCPU : Pass<"quern-emit-cpu", "::mlir::ModuleOp"> {
   let summary = "emit every kernel as vector code that all threads of a program share";
   let description = [{
-    Each function that contains kernels becomes one parallel region: all threads run its control flow,
+    Each function that contains kernels (and is not of another target, by its attribute `quern.target`) becomes one parallel region: all threads run its control flow,
     and each kernel becomes a call of a function that splits the work by the shape of the problem.
 
     ```mlir

@@ -69,4 +69,20 @@ def PlanArena : Pass<"quern-plan-arena", "::mlir::ModuleOp"> {
                     Statistic<"unsharedBytes", "unshared-bytes", "what constant buffers would take without sharing">];
 }
 
+def SelectTargets : Pass<"quern-select-targets", "::mlir::ModuleOp"> {
+  let summary = "a copy of each program for each target";
+  let description = [{
+    A target is `cpu` or an architecture of a GPU (`sm_80`). Programs for the latter get its name before theirs, and in the
+    attribute `quern.target`, by which its emitter finds them; so do the formulas of their arenas.
+    Without `cpu` among the targets, the original is removed.
+
+    ```mlir
+    func.func @f(...) attributes {quern.program} { ... }
+    // with targets=cpu,sm_80 gains
+    func.func @sm_80.f(...) attributes {quern.program, quern.target = "sm_80"} { ... }
+    ```
+  }];
+  let options = [ListOption<"targets", "targets", "std::string", "cpu, or architectures of GPUs">];
+}
+
 #endif // QUERN_KERNELS_PASSES_TD

@@ -15,6 +15,7 @@
 #define QUERN_PIPELINE_PHASES_H
 
 #include "llvm/ADT/ArrayRef.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringRef.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -31,10 +32,15 @@ namespace quern::pipeline {
 
 /// What a person can choose about the way.
 struct Options {
+  std::vector<std::string> targets;  ///< "cpu", or architectures of GPUs; empty: the CPU alone
   std::string cpu = "native";        ///< as quern::cpu::Machine::get takes it
   std::vector<std::string> programs; ///< programs to derive; empty: all that the model's kind has
   std::vector<std::string> shape;    ///< "batch=4", ...: sizes of named dimensions
   bool debugInfo = true;             ///< lines of the model in the debug information
+
+  bool hasTarget(llvm::StringRef name) const { return llvm::is_contained(targets, name); }
+  bool hasCPU() const { return targets.empty() || hasTarget("cpu"); }
+  bool hasGPU() const { return targets.size() > (hasTarget("cpu") ? 1 : 0); }
 };
 
 struct Phase {

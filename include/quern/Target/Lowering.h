@@ -16,6 +16,9 @@ namespace quern::target {
 /// Appends the passes that take emitted code (scf, vector, memref, math, arith, omp) to the LLVM
 /// dialect.
 void addLoweringToLLVM(mlir::OpPassManager &manager);
+
+/// The same for the code of a GPU, in every gpu.module: to the LLVM and NVVM dialects.
+void addDeviceLowering(mlir::OpPassManager &manager);
 } // namespace quern::target
 
 #endif // QUERN_TARGET_LOWERING_H

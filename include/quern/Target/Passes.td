@@ -41,4 +41,22 @@ def ExportPrograms : Pass<"quern-export-programs", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
+def DeviceCode : Pass<"quern-device-code", "::mlir::ModuleOp"> {
+  let summary = "the text of every gpu.module, as PTX";
+  let description = [{
+    Each `gpu.module`, whose name is the architecture that it is for and which stands in the LLVM and NVVM dialects, is
+    optimized and translated by LLVM's NVPTX backend; the text goes into the module's attribute `quern.device_code`.
+
+    ```mlir
+    gpu.module @sm_80 { llvm.func @softmax_0_0(...) attributes {nvvm.kernel} { ... } }
+    // becomes
+    module attributes {quern.device_code = {sm_80 = ".version 7.8\0A.target sm_80 ..."}}
+    ```
+  }];
+  let options = [
+    Option<"debugInfo", "debug-info", "bool", /*default=*/"true", "keep the lines of the model (.loc)">
+  ];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect"];
+}
+
 #endif // QUERN_TARGET_PASSES_TD

@@ -18,7 +18,7 @@
 
 namespace quern::tools {
 
-enum class Emit { Executable, Library, Object, Assembly, LLVMIR, MLIR };
+enum class Emit { Executable, Library, Object, Assembly, LLVMIR, PTX, MLIR };
 
 struct CompileOptions {
   std::string input;  ///< "-" is standard input

@@ -1,0 +1,77 @@
+//===- Emission.h - Where an emitter writes the launches of one kernel ------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+///
+/// \file
+/// An op of the kernel dialect becomes a function of the host that computes sizes and addresses and
+/// asks for one or more launches, and the device code of these. How work is divided into blocks and
+/// threads, and the order in which each adds, depend on shapes only: the same program gives the
+/// same bits on every run.
+///
+//===---------------------------------------------------------------------------------------------===//
+#ifndef QUERN_GPU_EMISSION_H
+#define QUERN_GPU_EMISSION_H
+
+#include "quern/GPU/Architecture.h"
+#include "quern/GPU/Thread.h"
+
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+
+#include <string>
+
+namespace quern::nvidia {
+
+/// Blocks of a launch in each dimension: indices of the host.
+struct Grid {
+  mlir::Value x, y, z; ///< null where it is 1
+};
+
+class Emission : public emission::Code {
+public:
+  /// Writes host code at `builder`, and kernels into `device` under names that begin with `name`.
+  Emission(mlir::OpBuilder &builder, mlir::Location loc, const Architecture &architecture,
+           mlir::gpu::GPUModuleOp device, llvm::StringRef name, mlir::Value scratch)
+      : Code(builder, loc), architecture(architecture), device(device), name(name),
+        scratchBase(scratch) {}
+
+  const Architecture &architecture;
+
+  /// Launches a kernel of `threads` threads a block (a multiple of 32) over `grid`. `operands` are
+  /// memrefs, indices and integers or floats of the host; `body` writes the kernel, with what each
+  /// of them is on the device: memrefs become memrefs in global memory, of the same shape.
+  /// Launches run one after the other: each sees what those before it wrote. A grid in which a
+  /// dimension is 0 launches nothing.
+  void launch(const Grid &grid, int64_t threads, mlir::ValueRange operands,
+              llvm::function_ref<void(Thread &thread, mlir::ValueRange operands)> body);
+
+  /// Device memory that lasts for this kernel's launches, 256-byte aligned, uninitialized. Its size
+  /// must be static, so that the size of the arena stays a closed formula.
+  mlir::Value scratch(llvm::ArrayRef<int64_t> shape, mlir::Type element);
+
+  /// A name for a symbol of this kernel's device code.
+  std::string symbol(llvm::StringRef what) const { return (llvm::Twine(name) + "_" + what).str(); }
+  mlir::gpu::GPUModuleOp deviceModule() const { return device; }
+
+  /// Bytes of scratch that this kernel has asked for.
+  int64_t scratchBytes = 0;
+
+private:
+  mlir::gpu::GPUModuleOp device;
+  std::string name;
+  mlir::Value scratchBase; ///< memref<?xi8>
+  int64_t launches = 0;
+};
+
+/// The most blocks that a kernel with one partial result a block is given: enough to fill a GPU,
+/// few enough to add up in one more block.
+constexpr int64_t partialBlocks = 256;
+
+/// min(count, limit) blocks.
+mlir::Value atMost(Emission &emission, mlir::Value count, int64_t limit);
+
+} // namespace quern::nvidia
+
+#endif // QUERN_GPU_EMISSION_H

@@ -1,0 +1,99 @@
+//===- Thread.h - Where an emitter writes the code of one thread ------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+#ifndef QUERN_GPU_THREAD_H
+#define QUERN_GPU_THREAD_H
+
+#include "quern/Emission/Code.h"
+#include "quern/Emission/Indices.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+namespace quern::nvidia {
+
+/// Threads of a warp.
+constexpr int64_t warpSize = 32;
+
+/// The code that every thread of a kernel executes. Values are scalars; memory is memrefs in the
+/// address spaces of the device.
+class Thread : public emission::Code {
+public:
+  /// `threads` is the size of a block, a multiple of 32.
+  Thread(mlir::OpBuilder &builder, mlir::Location loc, int64_t threads)
+      : Code(builder, loc), threads(threads) {}
+
+  const int64_t threads;
+
+  mlir::Value thread();            ///< index: this thread in its block
+  mlir::Value lane();              ///< index: this thread in its warp
+  mlir::Value warp();              ///< index: this warp in its block
+  mlir::Value block(int64_t dim);  ///< index: this block in the grid
+  mlir::Value blocks(int64_t dim); ///< index: how many blocks the grid has
+
+  /// Floating-point arithmetic, on operands of one type.
+  mlir::Value number(mlir::Type type, double value);
+  mlir::Value add(mlir::Value a, mlir::Value b);
+  mlir::Value sub(mlir::Value a, mlir::Value b);
+  mlir::Value mul(mlir::Value a, mlir::Value b);
+  mlir::Value div(mlir::Value a, mlir::Value b);
+  mlir::Value max(mlir::Value a, mlir::Value b); ///< a NaN on either side wins
+  /// a * b + c, rounded once.
+  mlir::Value fma(mlir::Value a, mlir::Value b, mlir::Value c);
+  /// A float in another float type, or an index or integer as a float.
+  mlir::Value convert(mlir::Value value, mlir::Type type);
+  mlir::Value less(mlir::Value a, mlir::Value b);  ///< of indices, unsigned
+  mlir::Value equal(mlir::Value a, mlir::Value b); ///< of integers or indices
+  mlir::Value both(mlir::Value a, mlir::Value b);  ///< of conditions
+  mlir::Value select(mlir::Value condition, mlir::Value a, mlir::Value b);
+
+  /// Runs `body` where `condition` holds.
+  void when(mlir::Value condition, llvm::function_ref<void()> body);
+  /// The values that `body` returns where `condition` holds, `otherwise` elsewhere.
+  llvm::SmallVector<mlir::Value> when(mlir::Value condition, mlir::ValueRange otherwise,
+                                      llvm::function_ref<llvm::SmallVector<mlir::Value>()> body);
+
+  /// An element, in `type` (a float type; the element's own when null).
+  mlir::Value load(mlir::Value memref, mlir::ValueRange indices, mlir::Type type = {});
+  /// `value` in the type of the memref's elements.
+  void store(mlir::Value value, mlir::Value memref, mlir::ValueRange indices);
+  /// load where `condition` holds, zero elsewhere.
+  mlir::Value loadWhere(mlir::Value condition, mlir::Value memref, mlir::ValueRange indices,
+                        mlir::Type type = {});
+
+  /// Memory that the block shares, 16-byte aligned, uninitialized. `shape` and `element` say what
+  /// it holds.
+  mlir::Value shared(llvm::ArrayRef<int64_t> shape, mlir::Type element);
+  /// All threads of the block wait for each other; what was written to memory before is visible to
+  /// them after. Every thread of the block must come here.
+  void barrier();
+
+  /// The value of lane `lane ^ distance`.
+  mlir::Value exchange(mlir::Value value, int64_t distance);
+  using Combine = llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)>;
+  /// All lanes' values combined, by halves, in every lane.
+  mlir::Value overWarp(mlir::Value value, Combine combine);
+  /// All threads' values combined: first over each warp, then over the warps in order. In every
+  /// thread; every thread of the block must come here.
+  mlir::Value overBlock(mlir::Value value, Combine combine);
+  mlir::Value sumOverWarp(mlir::Value value);
+  mlir::Value sumOverBlock(mlir::Value value);
+  mlir::Value maxOverBlock(mlir::Value value);
+
+  /// Runs `body(i)` for i = first, first + step, ... below `end`: a range that threads (or blocks)
+  /// divide among themselves. `step` may be a value.
+  void strided(mlir::Value first, mlir::Value end, mlir::Value step,
+               llvm::function_ref<void(mlir::Value)> body);
+  llvm::SmallVector<mlir::Value>
+  strided(mlir::Value first, mlir::Value end, mlir::Value step, mlir::ValueRange carried,
+          llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value, mlir::ValueRange)> body);
+
+  /// Bytes of shared memory that were asked for.
+  int64_t sharedBytes = 0;
+};
+
+} // namespace quern::nvidia
+
+#endif // QUERN_GPU_THREAD_H

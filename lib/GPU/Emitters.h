@@ -1,0 +1,37 @@
+//===- Emitters.h - One emitter a kernel ------------------------------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+///
+/// \file
+/// Each emitter writes the launches and the device code of one kernel for one set of types and
+/// attributes. The op stands on memrefs; `operands` are the values that its operands have inside
+/// the host function (use `OpTy::Adaptor(operands, op)`). It fails with a diagnostic on the op
+/// where it cannot emit it.
+///
+//===---------------------------------------------------------------------------------------------===//
+#ifndef QUERN_LIB_GPU_EMITTERS_H
+#define QUERN_LIB_GPU_EMITTERS_H
+
+#include "dialects/Kernel/Kernel.h"
+#include "quern/GPU/Emission.h"
+
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+namespace quern::nvidia {
+
+#define QUERN_EMITTER(Op)                                                                          \
+  llvm::LogicalResult emit(Op op, mlir::ValueRange operands, Emission &emission)
+
+// Elementwise.cpp: any linalg.generic on memrefs.
+QUERN_EMITTER(mlir::linalg::GenericOp);
+// Norm*.cpp
+QUERN_EMITTER(kernel::NormOp);
+
+#undef QUERN_EMITTER
+
+} // namespace quern::nvidia
+
+#endif // QUERN_LIB_GPU_EMITTERS_H

@@ -1,0 +1,108 @@
+//===- DeviceCode.cpp - gpu.module becomes PTX
+//-------------------------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+
+#include "quern/GPU/Architecture.h"
+#include "quern/Target/CodeGeneration.h"
+#include "quern/Target/Passes.h"
+
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/IR/Module.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Support/raw_ostream.h"
+
+namespace quern::target {
+#define GEN_PASS_DEF_DEVICECODE
+#include "quern/Target/Passes.h.inc"
+} // namespace quern::target
+
+using namespace mlir;
+
+extern "C" {
+void LLVMInitializeNVPTXTargetInfo();
+void LLVMInitializeNVPTXTarget();
+void LLVMInitializeNVPTXTargetMC();
+void LLVMInitializeNVPTXAsmPrinter();
+}
+
+namespace {
+
+llvm::Expected<std::unique_ptr<llvm::TargetMachine>>
+createDeviceMachine(const quern::nvidia::Architecture &architecture) {
+  static const bool initialized = [] {
+    LLVMInitializeNVPTXTargetInfo();
+    LLVMInitializeNVPTXTarget();
+    LLVMInitializeNVPTXTargetMC();
+    LLVMInitializeNVPTXAsmPrinter();
+    return true;
+  }();
+  (void)initialized;
+  llvm::Triple triple("nvptx64-nvidia-cuda");
+  std::string problem;
+  const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, problem);
+  if (!target)
+    return llvm::createStringError("this LLVM cannot generate PTX: " + problem);
+  return std::unique_ptr<llvm::TargetMachine>(
+      target->createTargetMachine(triple, architecture.name, architecture.features, {}, {}, {},
+                                  llvm::CodeGenOptLevel::Aggressive));
+}
+
+/// The PTX of one gpu.module, or a message.
+llvm::Expected<std::string> generate(mlir::gpu::GPUModuleOp device) {
+  llvm::Expected<quern::nvidia::Architecture> architecture =
+      quern::nvidia::Architecture::get(device.getName());
+  if (!architecture)
+    return architecture.takeError();
+  llvm::Expected<std::unique_ptr<llvm::TargetMachine>> target = createDeviceMachine(*architecture);
+  if (!target)
+    return target.takeError();
+  llvm::LLVMContext context;
+  std::unique_ptr<llvm::Module> module =
+      mlir::translateModuleToLLVMIR(device, context, device.getName());
+  if (!module)
+    return llvm::createStringError("the device code for " + device.getName() +
+                                   " does not translate to LLVM IR");
+  module->setTargetTriple((*target)->getTargetTriple());
+  module->setDataLayout((*target)->createDataLayout());
+  quern::target::optimize(*module, **target);
+  for (const llvm::Function &function : *module)
+    if (function.isDeclaration() && !function.isIntrinsic() && !function.use_empty())
+      return llvm::createStringError("device code calls '" + function.getName() +
+                                     "', which no GPU has");
+  llvm::SmallString<0> text;
+  llvm::raw_svector_ostream stream(text);
+  if (llvm::Error error = quern::target::generateCode(*module, **target,
+                                                      llvm::CodeGenFileType::AssemblyFile, stream))
+    return error;
+  return text.str().str();
+}
+
+struct DeviceCode : quern::target::impl::DeviceCodeBase<DeviceCode> {
+  using DeviceCodeBase::DeviceCodeBase;
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    SmallVector<NamedAttribute> codes;
+    for (auto device : llvm::to_vector(module.getOps<mlir::gpu::GPUModuleOp>())) {
+      llvm::Expected<std::string> text = generate(device);
+      if (!text) {
+        device.emitError(llvm::toString(text.takeError()));
+        return signalPassFailure();
+      }
+      codes.push_back({device.getNameAttr(), StringAttr::get(&getContext(), *text)});
+      device.erase();
+    }
+    if (!codes.empty())
+      module->setAttr("quern.device_code", DictionaryAttr::get(&getContext(), codes));
+  }
+};
+
+} // namespace
