@@ -6,6 +6,7 @@
 //===------------------------------------------------------------------------------------------===//
 #include "CausalLM.h"
 #include "quern/Runtime/ByteText.h"
+#include "quern/Runtime/Checkpoint.h"
 #include "quern/Runtime/Error.h"
 
 #include <CLI/CLI.hpp>
@@ -31,14 +32,23 @@ void evaluate(const Module &module, const EvalOptions &options, Device &device) 
   if (span.size < 2)
     throw Error(concat("data file ", options.data, " has ", span.size,
                        " bytes to evaluate; at least 2 are needed"));
-  Dimensions sizes = batchDimensions(module, program, options.batch, options.sequence, 8);
+  int64_t sequence = options.sequence, trained = 0;
   ParameterBlock weights(module, "the weights", device);
   if (options.weights.empty()) {
     weights.initialize(options.seed);
     note(concat("no --weights: drew them from seed ", options.seed));
   } else {
-    weights.load(SafetensorsFile(options.weights));
+    SafetensorsFile file(options.weights);
+    weights.load(file);
+    trained = trainedSequence(file);
   }
+  // Longer windows would ask for positions that were never trained.
+  if (!sequence && trained && !program.fixedDimensions().count("sequence"))
+    sequence = trained;
+  Dimensions sizes = batchDimensions(module, program, options.batch, sequence, 8);
+  if (trained && sizes["sequence"] > trained)
+    note(concat("the weights were trained on sequences of ", trained, " tokens, fewer than the ",
+                sizes["sequence"], " of a window here"));
   Arena arena(device);
   Call call(program, sizes, arena);
   call.bind(Role::Parameter, weights);
@@ -71,7 +81,8 @@ void addEvalCommand(CommandLine &commands) {
   addInteger(command, "--batch", options->batch, 1, INT32_MAX,
              "Windows at once (default: as compiled, or 8)");
   addInteger(command, "--sequence", options->sequence, 1, INT32_MAX,
-             "Bytes of a window (default: as compiled, or the context up to 256)");
+             "Bytes of a window (default: as compiled, as trained where the weights tell, or the "
+             "context up to 256)");
   addSeed(command, options->seed);
 }
 

@@ -5,6 +5,7 @@
 //
 //===------------------------------------------------------------------------------------------===//
 #include "CausalLM.h"
+#include "quern/Runtime/Checkpoint.h"
 #include "quern/Runtime/Error.h"
 #include "quern/Runtime/Generator.h"
 #include "quern/Runtime/Tokenizer.h"
@@ -20,7 +21,7 @@ namespace {
 
 struct GenerateOptions {
   std::string weights, prompt, tokenizer;
-  int64_t tokens = 256, beginToken = -1, endToken = -1;
+  int64_t tokens = 256, window = 0, beginToken = -1, endToken = -1;
   bool ids = false, echo = false;
   SamplingSettings sampling;
 };
@@ -97,6 +98,23 @@ private:
   char last = '\n';
 };
 
+/// Positions that the model may see at once. Those that no training sequence had are noise in a
+/// learned table of positions, and little better in a rotation.
+int64_t chooseWindow(const Module &module, const GenerateOptions &options,
+                     const SafetensorsFile &file, int64_t length) {
+  if (module.context && options.window > module.context)
+    throw UsageError(concat("--window ", options.window, " exceeds the context of ", module.context,
+                            " tokens of the model"));
+  int64_t trained = trainedSequence(file);
+  if (options.window || !trained || trained >= length ||
+      (module.context && trained >= module.context))
+    return options.window;
+  note(
+      concat("the weights were trained on sequences of ", trained,
+             " tokens: past these the last half is kept and read again; --window N reads further"));
+  return trained;
+}
+
 void generate(const Module &module, GenerateOptions &options, Device &device) {
   if (options.ids && !options.tokenizer.empty())
     throw UsageError("--ids and --tokenizer contradict each other; leave one out");
@@ -128,8 +146,10 @@ void generate(const Module &module, GenerateOptions &options, Device &device) {
     note(concat("the vocabulary has ", module.vocabulary,
                 " tokens, so this is no model of all bytes; --ids prints token ids"));
   ParameterBlock weights(module, "the weights", device);
-  weights.load(SafetensorsFile(options.weights));
-  Generator generator(module, weights, int64_t(prompt.size()) + options.tokens);
+  SafetensorsFile file(options.weights);
+  weights.load(file);
+  int64_t length = int64_t(prompt.size()) + options.tokens;
+  Generator generator(module, weights, length, chooseWindow(module, options, file, length));
   Writer writer(options, tokenizer.get());
   if (options.echo)
     for (size_t i = silent; i < prompt.size(); ++i)
@@ -156,14 +176,17 @@ void addGenerateCommand(CommandLine &commands) {
         generate(commands.module, *options, commands.device());
       });
   command.footer(
-      "Past the model's context, the last half of it is kept and read again from the start, so\n"
-      "that a text may be as long as you like.");
+      "Past the model's context (or --window), its last half is kept and read again from the\n"
+      "start, so that a text may be as long as you like.");
   command.add_option("--weights", options->weights, "Weights or a checkpoint, safetensors")
       ->type_name("FILE")
       ->required();
   command.add_option("--prompt", options->prompt, "The text to continue; token ids with --ids")
       ->type_name("TEXT");
   addInteger(command, "--tokens", options->tokens, 1, INT32_MAX, "Tokens to write (default 256)");
+  addInteger(command, "--window", options->window, 2, INT32_MAX,
+             "Tokens that the model sees at once (default: those of a training sequence, where the "
+             "weights tell, or the context)");
   addNumber(
       command, "--temperature", options->sampling.temperature, [](double x) { return x >= 0; },
       "at least 0", "0 takes the most likely token, 1 draws as the model says (default 0.8)");

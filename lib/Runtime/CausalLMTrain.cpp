@@ -96,10 +96,13 @@ void startNew(const Module &module, TrainOptions &options, TrainingState &state)
                             " already holds a training run; continue it with --resume, "
                             "choose another --out, or give --overwrite"));
   completeSettings(module, options);
-  if (options.weights.empty())
+  if (options.weights.empty()) {
     state.weights.initialize(options.settings.seed);
-  else
-    state.weights.load(SafetensorsFile(options.weights));
+  } else {
+    SafetensorsFile file(options.weights);
+    state.weights.load(file);
+    state.trainedSequence = trainedSequence(file);
+  }
 }
 
 void announce(const Module &module, const TrainOptions &options, const TrainingState &state,
@@ -148,6 +151,7 @@ void runTraining(const CommandLine &commands, TrainOptions &options) {
                        ", one tenth is to validate; use more text or a shorter --sequence"));
   if (!isResumed)
     startNew(module, options, state);
+  state.trainedSequence = std::max(state.trainedSequence, options.sequence);
   createFolder(options.folder);
 
   Arena arena(commands.device());

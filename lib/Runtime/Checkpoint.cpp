@@ -13,6 +13,7 @@
 namespace quern::runtime {
 
 static const char *const version = "1";
+static const char *const trainedSequenceKey = "quern_trained_sequence";
 
 void saveCheckpoint(const std::string &path, const Module &module, const TrainingState &state,
                     const std::string &settings) {
@@ -26,12 +27,29 @@ void saveCheckpoint(const std::string &path, const Module &module, const Trainin
                     {"model", module.name},
                     {"fingerprint", module.fingerprint()},
                     {"step", std::to_string(state.step)},
+                    {trainedSequenceKey, std::to_string(state.trainedSequence)},
                     {"settings", settings}});
 }
 
-void saveWeights(const std::string &path, const Module &module, const ParameterBlock &weights) {
+void saveWeights(const std::string &path, const Module &module, const ParameterBlock &weights,
+                 int64_t trainedSequence) {
   // "format": "pt" is what Hugging Face's libraries look for in weight files.
-  writeSafetensors(path, weights.fileTensors(), {{"format", "pt"}, {"quern_model", module.name}});
+  std::map<std::string, std::string> metadata{{"format", "pt"}, {"quern_model", module.name}};
+  if (trainedSequence)
+    metadata[trainedSequenceKey] = std::to_string(trainedSequence);
+  writeSafetensors(path, weights.fileTensors(), metadata);
+}
+
+int64_t trainedSequence(const SafetensorsFile &file) {
+  auto found = file.metadata().find(trainedSequenceKey);
+  if (found == file.metadata().end())
+    return 0;
+  char *end = nullptr;
+  int64_t tokens = std::strtoll(found->second.c_str(), &end, 10);
+  if (found->second.empty() || *end || tokens < 0)
+    throw Error(
+        concat(file.path(), " is damaged: its ", trainedSequenceKey, " is '", found->second, "'"));
+  return tokens;
 }
 
 /// The entry of the metadata, or an error.
@@ -69,6 +87,7 @@ void Checkpoint::restore(TrainingState &state) const {
   state.first.load(file, "first_moment.");
   state.second.load(file, "second_moment.");
   state.step = steps;
+  state.trainedSequence = trainedSequence(file);
 }
 
 } // namespace quern::runtime

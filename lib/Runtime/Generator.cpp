@@ -50,7 +50,8 @@ int32_t sampleToken(const std::vector<double> &logits, const SamplingSettings &s
   return order[count - 1];
 }
 
-Generator::Generator(const Module &module, const ParameterBlock &weights, int64_t tokens)
+Generator::Generator(const Module &module, const ParameterBlock &weights, int64_t tokens,
+                     int64_t window)
     : module(module), weights(weights), prefill(module.find("prefill")),
       decode(module.find("decode")), arena(weights.device()) {
   if (!prefill && !decode)
@@ -65,6 +66,8 @@ Generator::Generator(const Module &module, const ParameterBlock &weights, int64_
   limit = std::max<int64_t>(1, tokens);
   if (module.context)
     limit = std::min(limit, module.context);
+  if (window)
+    limit = std::min(limit, window);
   if (fixed.count("capacity"))
     limit = module.context ? std::min(module.context, fixed["capacity"]) : fixed["capacity"];
   // A prompt is read in chunks, which bounds the memory of prefill whatever its length.

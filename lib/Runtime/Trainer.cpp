@@ -66,7 +66,8 @@ static void save(const TrainingTask &task, const TrainingState &state, TrainingL
   log.sync();
   // The checkpoint alone decides where a run goes on; the weights follow it.
   saveCheckpoint(task.folder + "/checkpoint.safetensors", task.module, state, task.settingsText);
-  saveWeights(task.folder + "/weights.safetensors", task.module, state.weights);
+  saveWeights(task.folder + "/weights.safetensors", task.module, state.weights,
+              state.trainedSequence);
 }
 
 namespace {

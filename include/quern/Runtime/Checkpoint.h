@@ -29,6 +29,7 @@ struct TrainingState {
         second(module, "the optimizer's second moments", device) {}
   ParameterBlock weights, first, second;
   int64_t step = 0;
+  int64_t trainedSequence = 0; ///< tokens of the longest sequence; kept with the weights
 };
 
 /// Writes the state atomically.
@@ -36,7 +37,12 @@ void saveCheckpoint(const std::string &path, const Module &module, const Trainin
                     const std::string &settings);
 
 /// Writes the weights alone, with the names of weight files, atomically.
-void saveWeights(const std::string &path, const Module &module, const ParameterBlock &weights);
+void saveWeights(const std::string &path, const Module &module, const ParameterBlock &weights,
+                 int64_t trainedSequence = 0);
+
+/// The longest sequence that the weights in `file` were trained on, as a training run noted it; 0
+/// where the file does not say.
+int64_t trainedSequence(const SafetensorsFile &file);
 
 /// A checkpoint that was opened and belongs to this model.
 class Checkpoint {

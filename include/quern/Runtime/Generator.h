@@ -30,14 +30,15 @@ struct SamplingSettings {
 int32_t sampleToken(const std::vector<double> &logits, const SamplingSettings &settings,
                     uint64_t index);
 
-/// One text and its caches. Past the context, the last half of the tokens is kept and read again
+/// One text and its caches. Past the context (or window), the last half of the tokens is kept and read again
 /// from position 0, so that the model never sees a position that it was not made for.
 class Generator {
 public:
   /// `tokens` is the length that the text may reach (prompt and what follows); the caches hold as
-  /// many, or as many as the context if that is less. Throws UsageError if there is neither
+  /// many, or as many as the context or `window` (0: no window) if that is less. Throws UsageError if there is neither
   /// `prefill` nor `decode`.
-  Generator(const Module &module, const ParameterBlock &weights, int64_t tokens);
+  Generator(const Module &module, const ParameterBlock &weights, int64_t tokens,
+            int64_t window = 0);
 
   /// Appends tokens (at least one) to the text; returns the logits after the last.
   const std::vector<double> &feed(const std::vector<int32_t> &tokens);
