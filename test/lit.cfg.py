@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # ===----------------------------------------------------------------------------------------------===#
-"""Tests are .mlir, .test and .py files with RUN lines; README.md lists substitutions and features."""
+"""Tests are .mlir, .ptx, .test and .py files with RUN lines; README.md lists substitutions and features."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ import lit.formats
 
 config.name = "Quern"
 config.test_format = lit.formats.ShTest(execute_external=True)
-config.suffixes = [".mlir", ".test", ".py"]
+config.suffixes = [".mlir", ".test", ".py", ".ptx"]
 config.test_source_root = os.path.dirname(__file__)
 config.test_exec_root = os.path.join(config.quern_build, "test")
 config.excludes = ["Inputs", "lit.cfg.py", "unit.cfg.py"]
