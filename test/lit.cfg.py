@@ -18,10 +18,10 @@ config.test_source_root = os.path.dirname(__file__)
 config.test_exec_root = os.path.join(config.quern_build, "test")
 config.excludes = ["Inputs", "lit.cfg.py", "unit.cfg.py"]
 
-# A Python file without RUN lines is a module that tests import.
+# A Python file without RUN lines is a module that tests import, such a PTX file is an input.
 for folder, _, names in os.walk(config.test_source_root):
     for name in names:
-        if name.endswith(".py"):
+        if name.endswith((".py", ".ptx")):
             with open(os.path.join(folder, name), encoding="utf-8") as file:
                 if "RUN:" not in file.read():
                     config.excludes.append(name)
