@@ -158,7 +158,8 @@ private:
 class LaunchCall {
 public:
   explicit LaunchCall(Emission &e)
-      : b(e.builder), loc(e.loc), pointer(pointerType(b.getContext())), i64(b.getI64Type()),
+      : architecture(e.architecture.name), b(e.builder), loc(e.loc),
+        pointer(pointerType(b.getContext())), i64(b.getI64Type()),
         module(b.getInsertionBlock()->getParent()->getParentOfType<ModuleOp>()) {}
 
   void write(StringRef kernel, const Grid &grid, int64_t threads, int64_t sharedBytes,
@@ -198,7 +199,7 @@ private:
   }
 
   Value kernelName(StringRef kernel) {
-    std::string symbol = (kernel + ".kernel").str();
+    std::string symbol = (architecture + "." + kernel + ".kernel").str();
     std::string text = (kernel + Twine('\0')).str();
     {
       OpBuilder::InsertionGuard guard(b);
@@ -221,6 +222,7 @@ private:
         LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), {pointer}));
   }
 
+  StringRef architecture;
   OpBuilder &b;
   Location loc;
   Type pointer, i64;

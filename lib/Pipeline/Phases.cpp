@@ -63,7 +63,9 @@ static void buildEmit(OpPassManager &manager, const Options &options) {
 static void buildLLVM(OpPassManager &manager, const Options &options) {
   if (options.hasGPU()) {
     target::addDeviceLowering(manager);
-    manager.addPass(target::createDeviceCode({options.debugInfo}));
+    if (options.debugInfo)
+      manager.addPass(LLVM::createDIScopeForLLVMFuncOpPass());
+    manager.addPass(target::createDeviceCode());
   }
   manager.addPass(target::createExportPrograms({options.cpu}));
   target::addLoweringToLLVM(manager);

@@ -86,8 +86,6 @@ llvm::Expected<std::string> generate(mlir::gpu::GPUModuleOp device) {
 }
 
 struct DeviceCode : quern::target::impl::DeviceCodeBase<DeviceCode> {
-  using DeviceCodeBase::DeviceCodeBase;
-
   void runOnOperation() override {
     ModuleOp module = getOperation();
     SmallVector<NamedAttribute> codes;

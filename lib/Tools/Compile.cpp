@@ -246,6 +246,13 @@ LogicalResult Compilation::link(llvm::ArrayRef<llvm::SmallString<0>> codes, Outp
 }
 
 void Compilation::announce() {
+  if (options.pipeline.hasGPU()) {
+    auto gpus = llvm::make_filter_range(options.pipeline.targets,
+                                        [](llvm::StringRef target) { return target != "cpu"; });
+    llvm::errs() << "target: NVIDIA GPU, " << llvm::join(gpus, ", ") << "\n";
+  }
+  if (!options.pipeline.hasCPU())
+    return;
   llvm::errs() << llvm::formatv(
       "target: {0}, {1}-bit vectors, {2} registers, L1 {3} KiB, L2 {4} KiB\n", machine.cpu,
       machine.vectorBytes * 8, machine.vectorRegisters, machine.l1Bytes >> 10,

@@ -53,9 +53,6 @@ def DeviceCode : Pass<"quern-device-code", "::mlir::ModuleOp"> {
     module attributes {quern.device_code = {sm_80 = ".version 7.8\0A.target sm_80 ..."}}
     ```
   }];
-  let options = [
-    Option<"debugInfo", "debug-info", "bool", /*default=*/"true", "keep the lines of the model (.loc)">
-  ];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect"];
 }
 
