@@ -11,7 +11,7 @@
 namespace quern::emulator::matrix {
 
 namespace {
-constexpr int rows = 64, rowsOfWarp = 16;
+constexpr int rows = 16;
 
 uint32_t element(const Chunk &chunk, int bytes, int index) {
   uint32_t bits = 0;
@@ -61,25 +61,24 @@ std::string WarpgroupMultiply::check() const {
   return "";
 }
 
-std::vector<double>
-WarpgroupMultiply::gatherA(const WarpRegister (*registers)[warpgroupWarps]) const {
+std::vector<double> WarpgroupMultiply::gatherA(const WarpRegister *registers) const {
   int bits = elementBits(a), packed = 32 / bits;
   std::vector<double> dense(size_t(rows * k));
   for (int i = 0; i < 4; ++i)
-    for (int warp = 0; warp < warpgroupWarps; ++warp)
-      for (int lane = 0; lane < warpSize; ++lane)
-        for (int part = 0; part < packed; ++part) {
-          Position at = fragmentOfA(bits, lane, i, part);
-          uint32_t word = registers[i][warp].lane[lane];
-          double value = decodeElement(a, word >> (bits * part));
-          dense[size_t((rowsOfWarp * warp + at.row) * k + at.column)] = negateA ? -value : value;
-        }
+    for (int lane = 0; lane < warpSize; ++lane)
+      for (int part = 0; part < packed; ++part) {
+        Position at = fragmentOfA(bits, lane, i, part);
+        double value = decodeElement(a, registers[i].lane[lane] >> (bits * part));
+        dense[size_t(at.row * k + at.column)] = negateA ? -value : value;
+      }
   return dense;
 }
 
 std::vector<double> WarpgroupMultiply::gatherA(const Chunk *chunks) const {
   std::vector<double> dense(size_t(rows * k));
-  forEachElement(shapeOfA(), a, chunks, negateA,
+  OperandShape quarter = shapeOfA();
+  quarter.extent = rows;
+  forEachElement(quarter, a, chunks, negateA,
                  [&](int row, int step, double value) { dense[size_t(row * k + step)] = value; });
   return dense;
 }
@@ -93,19 +92,17 @@ std::vector<double> WarpgroupMultiply::gatherB(const Chunk *chunks) const {
 }
 
 void WarpgroupMultiply::run(const std::vector<double> &denseA, const std::vector<double> &denseB,
-                            WarpRegister (*d)[warpgroupWarps]) const {
+                            WarpRegister *d) const {
   // f16 accumulators lie in pairs; f32 and s32 ones in registers of their own.
   bool half = accumulator == AccumulatorType::F16, integer = isInteger(a);
   std::vector<float> sums(size_t(rows * n));
   std::vector<int32_t> integerSums(integer ? size_t(rows * n) : 0);
   auto forEachAccumulator = [&](auto visit) {
     for (int i = 0; i < n / 2; ++i)
-      for (int warp = 0; warp < warpgroupWarps; ++warp)
-        for (int lane = 0; lane < warpSize; ++lane) {
-          Position at = fragmentOfD(lane, i);
-          visit(size_t((rowsOfWarp * warp + at.row) * n + at.column),
-                d[half ? i / 2 : i][warp].lane[lane], i % 2 * 16);
-        }
+      for (int lane = 0; lane < warpSize; ++lane) {
+        Position at = fragmentOfD(lane, i);
+        visit(size_t(at.row * n + at.column), d[half ? i / 2 : i].lane[lane], i % 2 * 16);
+      }
   };
   if (accumulate)
     forEachAccumulator([&](size_t at, uint32_t word, int shift) {

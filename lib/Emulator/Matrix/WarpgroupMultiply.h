@@ -42,27 +42,27 @@ struct WarpgroupMultiply {
   bool registersHoldA = false;
 
   int registersOfD() const { return accumulator == AccumulatorType::F16 ? n / 4 : n / 2; }
+  /// All of A, of which the chunks from `chunksOfWarp * w` are warp w's.
   OperandShape shapeOfA() const {
     return {64, elementBits(a) / 8, transposeA ? Major::MN : Major::K};
   }
   OperandShape shapeOfB() const {
     return {n, elementBits(b) / 8, transposeB ? Major::MN : Major::K};
   }
+  static constexpr int chunksOfWarp = 32;
 
   /// Empty if the manual has this variant, else what is wrong with it.
   std::string check() const;
 
-  /// A as a dense 64 x k array: from the four registers of each warp, or from the chunks of
-  /// shapeOfA() in their order.
-  std::vector<double> gatherA(const WarpRegister (*registers)[warpgroupWarps]) const;
+  /// A warp's part of A as a dense 16 x k array: from its four registers, or from its chunks.
+  std::vector<double> gatherA(const WarpRegister *registers) const;
   std::vector<double> gatherA(const Chunk *chunks) const;
 
   /// B as a dense k x N array, from the chunks of shapeOfB() in their order.
   std::vector<double> gatherB(const Chunk *chunks) const;
 
-  /// Updates the accumulator, registersOfD() registers of each warp.
-  void run(const std::vector<double> &a, const std::vector<double> &b,
-           WarpRegister (*d)[warpgroupWarps]) const;
+  /// Updates a warp's part of the accumulator, registersOfD() registers.
+  void run(const std::vector<double> &a, const std::vector<double> &b, WarpRegister *d) const;
 };
 
 } // namespace quern::emulator::matrix

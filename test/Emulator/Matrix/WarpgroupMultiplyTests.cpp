@@ -137,57 +137,53 @@ void expectProduct(const WarpgroupMultiply &multiply, Swizzle swizzleA, Swizzle 
   shared.write(descriptorA, shapeA, multiply.a, a);
   shared.write(descriptorB, shapeB, multiply.b, b);
 
-  std::vector<double> denseA;
-  if (multiply.registersHoldA) {
-    int bits = elementBits(multiply.a);
-    WarpRegister registers[4][warpgroupWarps];
-    for (int i = 0; i < 4; ++i)
-      for (int warp = 0; warp < warpgroupWarps; ++warp)
-        for (int lane = 0; lane < warpSize; ++lane) {
-          uint32_t word = 0;
-          for (int part = 0; part < 32 / bits; ++part) {
-            Position at = fragmentOfA(bits, lane, i, part);
-            int value = a[size_t((16 * warp + at.row) * k + at.column)];
-            word |= encodeInteger(multiply.a, value) << (bits * part % 32);
-          }
-          registers[i][warp].lane[lane] = word;
-        }
-    denseA = multiply.gatherA(registers);
-  } else {
-    denseA = multiply.gatherA(shared.read(descriptorA, shapeA).data());
-  }
+  std::vector<Chunk> chunksOfA = shared.read(descriptorA, shapeA);
   std::vector<double> denseB = multiply.gatherB(shared.read(descriptorB, shapeB).data());
-
-  std::vector<WarpRegister> storage(size_t(multiply.registersOfD() * warpgroupWarps));
-  auto *d = reinterpret_cast<WarpRegister(*)[warpgroupWarps]>(storage.data());
+  int bits = elementBits(multiply.a);
   bool half = multiply.accumulator == AccumulatorType::F16;
   auto encode = [&](int value) {
     return multiply.accumulator == AccumulatorType::S32 ? uint32_t(value)
            : half                                       ? encodeFloat(FloatFormat::F16, value)
                                                         : bitsOfFloat(float(value));
   };
-  auto forEachAccumulator = [&](auto visit) {
-    for (int i = 0; i < n / 2; ++i)
-      for (int warp = 0; warp < warpgroupWarps; ++warp)
+  for (int warp = 0; warp < warpgroupWarps; ++warp) {
+    std::vector<double> denseA;
+    if (multiply.registersHoldA) {
+      WarpRegister registers[4] = {};
+      for (int i = 0; i < 4; ++i)
+        for (int lane = 0; lane < warpSize; ++lane)
+          for (int part = 0; part < 32 / bits; ++part) {
+            Position at = fragmentOfA(bits, lane, i, part);
+            int value = a[size_t((16 * warp + at.row) * k + at.column)];
+            registers[i].lane[lane] |= encodeInteger(multiply.a, value) << (bits * part % 32);
+          }
+      denseA = multiply.gatherA(registers);
+    } else {
+      denseA = multiply.gatherA(&chunksOfA[size_t(warp * WarpgroupMultiply::chunksOfWarp)]);
+    }
+    std::vector<WarpRegister> d(size_t(multiply.registersOfD()));
+    auto forEachAccumulator = [&](auto visit) {
+      for (int i = 0; i < n / 2; ++i)
         for (int lane = 0; lane < warpSize; ++lane) {
           Position at = fragmentOfD(lane, i);
-          visit(16 * warp + at.row, at.column, d[half ? i / 2 : i][warp].lane[lane],
+          visit(16 * warp + at.row, at.column, d[size_t(half ? i / 2 : i)].lane[lane],
                 half ? i % 2 * 16 : 0);
         }
-  };
-  forEachAccumulator([&](int row, int column, uint32_t &word, int shift) {
-    word |= encode(c[size_t(row * n + column)]) << shift;
-  });
-  multiply.run(denseA, denseB, d);
-  int sign = multiply.negateA == multiply.negateB ? 1 : -1;
-  forEachAccumulator([&](int row, int column, uint32_t word, int shift) {
-    int sum = 0;
-    for (int step = 0; step < k; ++step)
-      sum += a[size_t(row * k + step)] * b[size_t(column * k + step)];
-    sum = sign * sum + (multiply.accumulate ? c[size_t(row * n + column)] : 0);
-    uint32_t mask = half ? 0xffff : 0xffffffff;
-    ASSERT_EQ(word >> shift & mask, encode(sum)) << row << " " << column;
-  });
+    };
+    forEachAccumulator([&](int row, int column, uint32_t &word, int shift) {
+      word |= encode(c[size_t(row * n + column)]) << shift;
+    });
+    multiply.run(denseA, denseB, d.data());
+    int sign = multiply.negateA == multiply.negateB ? 1 : -1;
+    forEachAccumulator([&](int row, int column, uint32_t word, int shift) {
+      int sum = 0;
+      for (int step = 0; step < k; ++step)
+        sum += a[size_t(row * k + step)] * b[size_t(column * k + step)];
+      sum = sign * sum + (multiply.accumulate ? c[size_t(row * n + column)] : 0);
+      uint32_t mask = half ? 0xffff : 0xffffffff;
+      ASSERT_EQ(word >> shift & mask, encode(sum)) << row << " " << column;
+    });
+  }
 }
 
 WarpgroupMultiply bf16(int n) {
