@@ -8,8 +8,8 @@
 /// \file
 /// For every 4 bytes of a memory the last write, and the reads since then that do not know of each
 /// other. A new access is compared with them by what its agent knows (Knowledge.h). Two lanes of
-/// one warp are ordered when the warp's time has advanced in between, which every instruction that
-/// synchronizes lanes brings about.
+/// one warp are ordered when the warp's time has advanced in between, as bar.warp.sync brings
+/// about.
 ///
 /// What is kept is bounded, so a conflict can be missed (a write to one byte of a word hides an
 /// older write to another byte of it), but none is reported that is not there.

@@ -22,6 +22,7 @@ std::byte *Warp::access(const Instruction &instruction, unsigned lane, Space spa
                         uint64_t address, unsigned bytes, AccessKind kind) {
   Bytes *memory = nullptr;
   uint64_t offset = 0;
+  Block *owner = nullptr;
   Space actual = space;
   if (space == Space::Generic || space == Space::Parameter) {
     if (address - sharedWindow < windowBytes) {
@@ -38,8 +39,10 @@ std::byte *Warp::access(const Instruction &instruction, unsigned lane, Space spa
   case Space::Shared: {
     uint64_t rank = address >> sharedRankShift;
     offset = address & ((uint64_t(1) << sharedRankShift) - 1);
-    if (rank < block.cluster.blocks.size() && offset >= sharedReserved)
-      memory = &block.cluster.blocks[rank]->shared;
+    if (rank < block.cluster.blocks.size() && offset >= sharedReserved) {
+      owner = block.cluster.blocks[rank].get();
+      memory = &owner->shared;
+    }
     break;
   }
   case Space::Local:
@@ -76,7 +79,22 @@ std::byte *Warp::access(const Instruction &instruction, unsigned lane, Space spa
     memory->setInitialized(offset, bytes);
     ++block.grid.progress;
   }
+  if (owner && block.grid.launch.checkRaces)
+    recordShared(instruction, lane, *owner, offset, bytes, kind);
   return memory->data() + offset;
+}
+
+void Warp::recordShared(const Instruction &instruction, unsigned lane, Block &owner,
+                        uint64_t offset, unsigned bytes, AccessKind kind) {
+  checks::Accessor by = {actor.knowledge, actor.agent, actor.now(), uint8_t(lane)};
+  by.isAtomic = kind == AccessKind::Atomic;
+  by.instruction = &instruction;
+  bool writes = kind != AccessKind::Read;
+  checks::Conflict conflict;
+  if (!(writes ? owner.history().write(by, offset, bytes, conflict)
+               : owner.history().read(by, offset, bytes, conflict)))
+    reportConflict(*this, instruction, lane, offset | uint64_t(owner.rank) << sharedRankShift,
+                   writes, conflict);
 }
 
 /// Says what is wrong with an access.

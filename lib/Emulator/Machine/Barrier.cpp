@@ -32,6 +32,7 @@ void Barrier::arrive(Block &block, Warp &warp, const Instruction &instruction, L
     found->lanes |= lanes;
     found->predicate |= predicate;
   }
+  warp.actor.release(knowledge);
   if (waits)
     waiting.push_back(&warp.suspend(lanes));
   update(block);
@@ -61,6 +62,9 @@ void Barrier::update(Block &block) {
 
 void Barrier::complete(Block &block) {
   ++block.grid.progress;
+  for (const Arrival &arrival : arrivals)
+    if (arrival.waits)
+      arrival.warp->actor.acquire(knowledge);
   for (Path *path : waiting)
     path->state = PathState::Ready;
   waiting.clear();

@@ -15,6 +15,7 @@
 #ifndef QUERN_EMULATOR_MACHINE_BARRIER_H
 #define QUERN_EMULATOR_MACHINE_BARRIER_H
 
+#include "lib/Emulator/Checks/Knowledge.h"
 #include "lib/Emulator/Machine/Program.h"
 
 #include <vector>
@@ -47,6 +48,8 @@ private:
   };
   std::vector<Arrival> arrivals;
   std::vector<Path *> waiting;
+  /// What those who have arrived knew.
+  checks::Knowledge knowledge;
   uint32_t expected = 0;
 
   bool isComplete(const Block &block) const;

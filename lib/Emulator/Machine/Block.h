@@ -12,6 +12,7 @@
 #include "lib/Emulator/Machine/Barrier.h"
 #include "lib/Emulator/Machine/Extensions.h"
 #include "lib/Emulator/Machine/Grid.h"
+#include "lib/Emulator/Machine/Order.h"
 #include "lib/Emulator/Machine/Warp.h"
 
 namespace quern::emulator::machine {
@@ -27,6 +28,8 @@ struct Block {
   Dim3 index;
   uint32_t rank;
   Bytes shared;
+  /// Who accessed shared memory; made when it is first accessed.
+  std::unique_ptr<checks::AccessHistory> sharedHistory;
   std::vector<std::unique_ptr<Warp>> warps;
   Barrier barriers[16];
   /// State of other families of instructions.
@@ -34,6 +37,7 @@ struct Block {
 
   uint32_t threads() const { return uint32_t(grid.launch.block.count()); }
   bool isDone() const;
+  checks::AccessHistory &history();
 };
 
 struct Cluster {
@@ -44,6 +48,7 @@ struct Cluster {
   std::vector<std::unique_ptr<Block>> blocks;
   /// Copies and other work that goes on beside the threads.
   Asynchronous asynchronous;
+  Order order;
   Extensions extensions;
 
   bool isDone() const;

@@ -21,11 +21,20 @@ Block::Block(Cluster &cluster, Dim3 index, uint32_t rank)
     warps.push_back(std::make_unique<Warp>(*this, i));
 }
 
+checks::AccessHistory &Block::history() {
+  if (!sharedHistory)
+    sharedHistory = std::make_unique<checks::AccessHistory>(shared.size());
+  return *sharedHistory;
+}
+
 bool Block::isDone() const {
   return std::all_of(warps.begin(), warps.end(), [](const auto &warp) { return warp->isDone(); });
 }
 
-Cluster::Cluster(Grid &grid, Dim3 index) : grid(grid), index(index) {
+Cluster::Cluster(Grid &grid, Dim3 index)
+    : grid(grid), index(index),
+      order(uint32_t(grid.launch.cluster.count() *
+                     ((grid.launch.block.count() + warpSize - 1) / warpSize))) {
   const Dim3 &size = grid.launch.cluster;
   uint32_t rank = 0;
   for (uint32_t z = 0; z < size.z; ++z)

@@ -18,7 +18,9 @@ namespace quern::emulator::machine {
 /// them itself, say for a lock that one of them holds.
 static constexpr uint64_t longAlone = 200'000;
 
-Warp::Warp(Block &block, uint32_t index) : block(block), index(index) {
+Warp::Warp(Block &block, uint32_t index)
+    : block(block), index(index),
+      actor(checks::Agent(block.rank * ((block.threads() + warpSize - 1) / warpSize) + index)) {
   uint32_t threads = block.threads();
   uint32_t first = index * warpSize;
   uint32_t count = std::min(warpSize, threads - first);

@@ -16,6 +16,7 @@
 #ifndef QUERN_EMULATOR_MACHINE_WARP_H
 #define QUERN_EMULATOR_MACHINE_WARP_H
 
+#include "lib/Emulator/Checks/Knowledge.h"
 #include "lib/Emulator/Machine/Extensions.h"
 #include "lib/Emulator/Machine/Grid.h"
 
@@ -81,6 +82,8 @@ public:
   Block &block;
   /// In the block.
   const uint32_t index;
+  /// What the warp knows of the accesses of others.
+  checks::Actor actor;
   /// State of other families of instructions.
   Extensions extensions;
 
@@ -195,6 +198,8 @@ private:
   void updateStop(Path &path);
   void removePath(Path &path);
   void reportUninitialized(const Instruction &instruction, LaneMask lanes, const Operand &operand);
+  void recordShared(const Instruction &instruction, unsigned lane, Block &owner, uint64_t offset,
+                    unsigned bytes, AccessKind kind);
   std::byte *badAccess(const Instruction &instruction, unsigned lane, Space space, uint64_t address,
                        unsigned bytes, AccessKind kind);
 };
