@@ -1,5 +1,4 @@
-//===- quern-emulate.cpp - The main of quern-emulate
-//-------------------------------------------===//
+//===- quern-emulate.cpp - The main of quern-emulate ------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Tool.h - The command quern-emulate
-//------------------------------------------------------===//
+//===- Tool.h - The command quern-emulate -----------------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- ParseFunction.cpp - Functions and instructions
-//------------------------------------------===//
+//===- ParseFunction.cpp - Functions and instructions -----------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- ParseOperand.cpp - Operands and constant expressions
-//------------------------------------===//
+//===- ParseOperand.cpp - Operands and constant expressions -----------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

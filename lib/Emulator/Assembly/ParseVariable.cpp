@@ -1,5 +1,4 @@
-//===- ParseVariable.cpp - Declarations of variables and registers
-//-----------------------------===//
+//===- ParseVariable.cpp - Declarations of variables and registers ----------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Parser.h - State of parsing: the tokens and the scopes of names
-//-------------------------===//
+//===- Parser.h - State of parsing: the tokens and the scopes of names ------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

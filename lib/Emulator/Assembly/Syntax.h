@@ -1,5 +1,4 @@
-//===- Syntax.h - What PTX text says: variables, functions, instructions
-//-----------------------===//
+//===- Syntax.h - What PTX text says: variables, functions, instructions ----------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

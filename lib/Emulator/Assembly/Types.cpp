@@ -1,5 +1,4 @@
-//===- Types.cpp - Scalar types and state spaces of PTX
-//----------------------------------------===//
+//===- Types.cpp - Scalar types and state spaces of PTX ---------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -96,7 +96,7 @@ void AccessHistory::rememberRead(Word &word, const Accessor &by, const Access &a
 bool AccessHistory::read(const Accessor &by, uint64_t offset, uint64_t bytes, Conflict &conflict) {
   bool clean = true;
   for (uint64_t at = offset / 4; at * 4 < offset + bytes; ++at) {
-    Word &word = words[at];
+    Word &word = this->word(at);
     uint8_t mask = byteMask(at, offset, bytes);
     if (clean && collides(word.write, true, by, mask, conflict))
       clean = false;
@@ -108,7 +108,7 @@ bool AccessHistory::read(const Accessor &by, uint64_t offset, uint64_t bytes, Co
 bool AccessHistory::write(const Accessor &by, uint64_t offset, uint64_t bytes, Conflict &conflict) {
   bool clean = true;
   for (uint64_t at = offset / 4; at * 4 < offset + bytes; ++at) {
-    Word &word = words[at];
+    Word &word = this->word(at);
     uint8_t mask = byteMask(at, offset, bytes);
     if (clean)
       clean = !collides(word.write, true, by, mask, conflict) &&
@@ -130,7 +130,7 @@ bool AccessHistory::write(const Accessor &by, uint64_t offset, uint64_t bytes, C
 
 void AccessHistory::forget(uint64_t offset, uint64_t bytes) {
   for (uint64_t at = offset / 4; at * 4 < offset + bytes; ++at)
-    words[at] = Word();
+    word(at) = Word();
 }
 
 } // namespace quern::emulator::checks

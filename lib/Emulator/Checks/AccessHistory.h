@@ -36,14 +36,14 @@ struct Access {
   /// The lane is that of the thread; `severalLanes` if more than one took part.
   static constexpr uint8_t severalLanes = 0xff;
 
+  /// What did it, for messages.
+  const void *instruction = nullptr;
   /// 0 if there was none: time starts at 1.
   Time time = 0;
   Agent agent = 0;
   uint8_t lane = 0;
   /// Bits 0 to 3: which bytes of the word. Bit 4: an atomic operation. Bit 5: by the async proxy.
   uint8_t flags = 0;
-  /// What did it, for messages.
-  const void *instruction = nullptr;
 
   uint8_t bytes() const { return flags & 0xf; }
   bool isAtomic() const { return flags & 0x10; }
@@ -74,7 +74,8 @@ struct Conflict {
 
 class AccessHistory {
 public:
-  explicit AccessHistory(uint64_t bytes) : words((bytes + 3) / 4) {}
+  /// What nobody accesses takes next to no room.
+  explicit AccessHistory(uint64_t bytes) : pages((bytes + pageBytes - 1) / pageBytes) {}
 
   /// Compares an access with earlier ones and remembers it. False if it conflicts, with the first
   /// conflict in `conflict`. The range lies within the memory.
@@ -91,8 +92,15 @@ private:
     Access read;
     std::unique_ptr<std::vector<Access>> moreReads;
   };
-  std::vector<Word> words;
+  static constexpr uint64_t pageBytes = 1024;
+  std::vector<std::unique_ptr<Word[]>> pages;
 
+  Word &word(uint64_t index) {
+    std::unique_ptr<Word[]> &page = pages[index * 4 / pageBytes];
+    if (!page)
+      page = std::make_unique<Word[]>(pageBytes / 4);
+    return page[index % (pageBytes / 4)];
+  }
   static uint8_t byteMask(uint64_t word, uint64_t offset, uint64_t bytes);
   static void rememberRead(Word &word, const Accessor &by, const Access &access);
 };

@@ -1,5 +1,4 @@
-//===- Findings.h - Collects what is wrong with a launch
-//---------------------------------------===//
+//===- Findings.h - Collects what is wrong with a launch --------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -22,53 +22,85 @@
 #define QUERN_EMULATOR_CHECKS_KNOWLEDGE_H
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
 namespace quern::emulator::checks {
 
-using Agent = uint16_t;
+using Agent = uint32_t;
 /// Times of an agent start at 1; 0 is before all that it does.
 using Time = uint32_t;
 
+/// A time for each agent. A grid has many agents, and most know nothing of most others: times are
+/// kept in pages of neighbouring agents, those that are all 0 are not there.
+class Times {
+public:
+  Time of(Agent agent) const {
+    const Page *page = find(agent / pageSize);
+    return page ? page->times[agent % pageSize] : 0;
+  }
+  void raise(Agent agent, Time time) {
+    Time &own = make(agent / pageSize).times[agent % pageSize];
+    own = std::max(own, time);
+  }
+  void join(const Times &other) {
+    for (const Page &from : other.pages) {
+      Page &to = make(from.number);
+      for (size_t i = 0; i < pageSize; ++i)
+        to.times[i] = std::max(to.times[i], from.times[i]);
+    }
+  }
+
+private:
+  static constexpr uint32_t pageSize = 32;
+  struct Page {
+    uint32_t number;
+    std::array<Time, pageSize> times;
+  };
+  /// In ascending order of their numbers.
+  std::vector<Page> pages;
+
+  std::vector<Page>::const_iterator lowerBound(uint32_t number) const {
+    return std::lower_bound(pages.begin(), pages.end(), number,
+                            [](const Page &page, uint32_t n) { return page.number < n; });
+  }
+  const Page *find(uint32_t number) const {
+    auto found = lowerBound(number);
+    return found != pages.end() && found->number == number ? &*found : nullptr;
+  }
+  Page &make(uint32_t number) {
+    auto found = lowerBound(number);
+    if (found == pages.end() || found->number != number)
+      found = pages.insert(found, Page{number, {}});
+    return pages[size_t(found - pages.begin())];
+  }
+};
+
 class Knowledge {
 public:
-  bool knows(Agent agent, Time time) const { return time <= at(seen, agent); }
+  bool knows(Agent agent, Time time) const { return time <= seen.of(agent); }
   /// Whether the async proxy would see what `agent` did with the generic proxy at `time`.
-  bool isFenced(Agent agent, Time time) const { return time <= at(fenced, agent); }
+  bool isFenced(Agent agent, Time time) const { return time <= fenced.of(agent); }
 
   /// The last known time of `agent`.
-  Time timeOf(Agent agent) const { return at(seen, agent); }
+  Time timeOf(Agent agent) const { return seen.of(agent); }
 
   /// Everything of `agent` up to `time` is done. Asynchronous work is visible to both proxies when
   /// it is known to be done.
-  void learn(Agent agent, Time time) { raise(seen, agent, time); }
+  void learn(Agent agent, Time time) { seen.raise(agent, time); }
 
   void join(const Knowledge &other) {
-    join(seen, other.seen);
-    join(fenced, other.fenced);
+    seen.join(other.seen);
+    fenced.join(other.fenced);
   }
 
   /// fence.proxy.async.
-  void fence() { join(fenced, seen); }
+  void fence() { fenced.join(seen); }
 
 private:
-  std::vector<Time> seen, fenced;
-
-  static Time at(const std::vector<Time> &times, Agent agent) {
-    return agent < times.size() ? times[agent] : 0;
-  }
-  static void raise(std::vector<Time> &times, Agent agent, Time time) {
-    if (agent >= times.size())
-      times.resize(size_t(agent) + 1);
-    times[agent] = std::max(times[agent], time);
-  }
-  static void join(std::vector<Time> &to, const std::vector<Time> &from) {
-    if (from.size() > to.size())
-      to.resize(from.size());
-    for (size_t i = 0; i < from.size(); ++i)
-      to[i] = std::max(to[i], from[i]);
-  }
+  Times seen, fenced;
 };
 
 /// An agent with its own time.

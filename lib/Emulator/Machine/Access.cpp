@@ -1,5 +1,4 @@
-//===- Access.cpp - Checked accesses to memory
-//-------------------------------------------------===//
+//===- Access.cpp - Checked accesses to memory ------------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -18,8 +17,14 @@ static std::string hexadecimal(uint64_t value) {
   return text;
 }
 
+static std::string describe(AccessKind kind) {
+  return kind == AccessKind::Atomic ? "an atomic operation" : writes(kind) ? "a write" : "a read";
+}
+
 std::byte *Warp::access(const Instruction &instruction, unsigned lane, Space space,
-                        uint64_t address, unsigned bytes, AccessKind kind) {
+                        uint64_t address, unsigned bytes, AccessKind kind,
+                        const AsynchronousAccess *engine) {
+  checks::AccessHistory *history = nullptr;
   Bytes *memory = nullptr;
   uint64_t offset = 0;
   Block *owner = nullptr;
@@ -57,7 +62,7 @@ std::byte *Warp::access(const Instruction &instruction, unsigned lane, Space spa
     if (lastRegion) {
       memory = &lastRegion->bytes;
       offset = address - lastRegion->address;
-      if (lastRegion->isReadOnly && kind != AccessKind::Read)
+      if (lastRegion->isReadOnly && writes(kind))
         memory = nullptr;
     }
     break;
@@ -65,7 +70,7 @@ std::byte *Warp::access(const Instruction &instruction, unsigned lane, Space spa
   if (!memory || offset >= memory->size() || bytes > memory->size() - offset ||
       (address & (bytes - 1)))
     return badAccess(instruction, lane, actual, address, bytes, kind);
-  if (kind != AccessKind::Write && !memory->isInitialized(offset, bytes)) {
+  if (reads(kind) && !memory->isInitialized(offset, bytes)) {
     report(FindingKind::UninitializedMemory, instruction, lane, address,
            std::to_string(memory->countUninitialized(offset, bytes)) + " of the " +
                std::to_string(bytes) + " bytes read at " + hexadecimal(address) + " in " +
@@ -75,36 +80,26 @@ std::byte *Warp::access(const Instruction &instruction, unsigned lane, Space spa
                     : ""));
     memory->setInitialized(offset, bytes);
   }
-  if (kind != AccessKind::Read) {
+  if (writes(kind)) {
     memory->setInitialized(offset, bytes);
     ++block.grid.progress;
   }
-  if (owner && block.grid.launch.checkRaces)
-    recordShared(instruction, lane, *owner, offset, bytes, kind);
+  if (block.grid.launch.checkRaces) {
+    if (actual == Space::Global && !lastRegion->isReadOnly)
+      history = &lastRegion->historyOf(block.grid.number);
+    else if (owner)
+      history = &owner->history();
+    if (history)
+      checkRace(instruction, lane, actual, address, *history, offset, bytes, kind, engine);
+  }
   return memory->data() + offset;
-}
-
-void Warp::recordShared(const Instruction &instruction, unsigned lane, Block &owner,
-                        uint64_t offset, unsigned bytes, AccessKind kind) {
-  checks::Accessor by = {actor.knowledge, actor.agent, actor.now(), uint8_t(lane)};
-  by.isAtomic = kind == AccessKind::Atomic;
-  by.instruction = &instruction;
-  bool writes = kind != AccessKind::Read;
-  checks::Conflict conflict;
-  if (!(writes ? owner.history().write(by, offset, bytes, conflict)
-               : owner.history().read(by, offset, bytes, conflict)))
-    reportConflict(*this, instruction, lane, offset | uint64_t(owner.rank) << sharedRankShift,
-                   writes, conflict);
 }
 
 /// Says what is wrong with an access.
 std::byte *Warp::badAccess(const Instruction &instruction, unsigned lane, Space space,
                            uint64_t address, unsigned bytes, AccessKind kind) {
-  std::string what = std::string(kind == AccessKind::Read    ? "a read"
-                                 : kind == AccessKind::Write ? "a write"
-                                                             : "an atomic operation") +
-                     " of " + std::to_string(bytes) + " bytes at " + hexadecimal(address) + " in " +
-                     std::string(name(space)) + " memory";
+  std::string what = describe(kind) + " of " + std::to_string(bytes) + " bytes at " +
+                     hexadecimal(address) + " in " + std::string(name(space)) + " memory";
   if (address & (bytes - 1)) {
     report(FindingKind::Misaligned, instruction, lane, address,
            what + " is not at a multiple of " + std::to_string(bytes));
@@ -117,7 +112,7 @@ std::byte *Warp::badAccess(const Instruction &instruction, unsigned lane, Space 
             hexadecimal(block.shared.size());
   } else if (space == Space::Local) {
     where = ": the thread has " + std::to_string(localStride) + " bytes";
-  } else if (lastRegion && lastRegion->isReadOnly && kind != AccessKind::Read) {
+  } else if (lastRegion && lastRegion->isReadOnly && writes(kind)) {
     finding = FindingKind::ReadOnlyWrite;
     where = ": '" + lastRegion->name + "' is read-only";
   } else if (const Region *region = block.grid.memory.nearest(address)) {

@@ -1,5 +1,4 @@
-//===- AddressSpace.h - Where each space lies in the 64-bit generic address space
-//--------------===//
+//===- AddressSpace.h - Where each space lies in the 64-bit generic address space -------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Asynchronous.h - Work that goes on beside the threads
-//-----------------------------------===//
+//===- Asynchronous.h - Work that goes on beside the threads ----------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

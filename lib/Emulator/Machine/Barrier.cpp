@@ -1,5 +1,4 @@
-//===- Barrier.cpp - The named barriers of a block
-//---------------------------------------------===//
+//===- Barrier.cpp - The named barriers of a block --------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -65,6 +64,7 @@ void Barrier::complete(Block &block) {
   for (const Arrival &arrival : arrivals)
     if (arrival.waits)
       arrival.warp->actor.acquire(knowledge);
+  knowledge = {};
   for (Path *path : waiting)
     path->state = PathState::Ready;
   waiting.clear();

@@ -1,5 +1,4 @@
-//===- Barrier.h - The named barriers of a block
-//-----------------------------------------------===//
+//===- Barrier.h - The named barriers of a block ----------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Block.h - A block of threads, and the cluster that it belongs to
-//------------------------===//
+//===- Block.h - A block of threads, and the cluster that it belongs to -----------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -48,7 +47,7 @@ struct Cluster {
   std::vector<std::unique_ptr<Block>> blocks;
   /// Copies and other work that goes on beside the threads.
   Asynchronous asynchronous;
-  Order order;
+  Order &order;
   Extensions extensions;
 
   bool isDone() const;

@@ -1,5 +1,4 @@
-//===- ControlFlow.cpp - Where diverged lanes meet again
-//---------------------------------------===//
+//===- ControlFlow.cpp - Where diverged lanes meet again --------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

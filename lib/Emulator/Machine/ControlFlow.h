@@ -1,5 +1,4 @@
-//===- ControlFlow.h - Control flow: branches, calls, and where lanes meet again
-//---------------===//
+//===- ControlFlow.h - Control flow: branches, calls, and where lanes meet again --------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

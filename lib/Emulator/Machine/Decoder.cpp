@@ -1,5 +1,4 @@
-//===- Decoder.cpp - Modifiers and operands of one instruction
-//---------------------------------===//
+//===- Decoder.cpp - Modifiers and operands of one instruction --------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

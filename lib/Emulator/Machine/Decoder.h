@@ -1,5 +1,4 @@
-//===- Decoder.h - What a family of instructions needs to decode itself
-//------------------------===//
+//===- Decoder.h - What a family of instructions needs to decode itself -----------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

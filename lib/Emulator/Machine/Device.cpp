@@ -1,5 +1,4 @@
-//===- Device.cpp - The memory of a device, as callers see it
-//----------------------------------===//
+//===- Device.cpp - The memory of a device, as callers see it ---------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Extensions.h - State that families of instructions keep with warps and blocks
-//-----------===//
+//===- Extensions.h - State that families of instructions keep with warps and blocks ----------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

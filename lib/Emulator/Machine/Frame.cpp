@@ -1,5 +1,4 @@
-//===- Frame.cpp - Frames of registers and local memory
-//----------------------------------------===//
+//===- Frame.cpp - Frames of registers and local memory ---------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- FunctionDecoder.cpp - Lays out a frame and decodes the instructions of a function
-//-------===//
+//===- FunctionDecoder.cpp - Lays out a frame and decodes the instructions of a function ------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Grid.h - One launch: what all its blocks share
-//------------------------------------------===//
+//===- Grid.h - One launch: what all its blocks share -----------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -9,7 +8,9 @@
 #define QUERN_EMULATOR_MACHINE_GRID_H
 
 #include "lib/Emulator/Checks/Findings.h"
+#include "lib/Emulator/Checks/Knowledge.h"
 #include "lib/Emulator/Machine/Memory.h"
+#include "lib/Emulator/Machine/Order.h"
 #include "lib/Emulator/Machine/Program.h"
 
 #include <random>
@@ -35,6 +36,8 @@ struct Grid {
   const Launch &launch;
   const Function &entry;
   const InstalledModule *installed = nullptr;
+  /// Of the launches on this device.
+  uint64_t number = 0;
   const SharedLayout *layout = nullptr;
   /// Shared memory of a block from the start of its window, the system's part included.
   uint32_t sharedBytes = 0;
@@ -47,6 +50,11 @@ struct Grid {
   /// Grows with everything that shows that the launch gets on: memory written, a barrier passed, a
   /// thread ended.
   uint64_t progress = 0;
+
+  Order order;
+  /// What was made known through memory: by an atomic operation or a store with release semantics
+  /// at a generic address, and for shared memory the index of the block.
+  std::map<std::pair<uint64_t, uint64_t>, checks::Knowledge> published;
 
   /// Records a finding of one thread at an instruction. Throws Abandoned when there are too many.
   void report(FindingKind kind, const Instruction &instruction, const Dim3 &block,

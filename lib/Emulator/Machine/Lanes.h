@@ -1,5 +1,4 @@
-//===- Lanes.h - Handlers that do the same in each lane
-//----------------------------------------===//
+//===- Lanes.h - Handlers that do the same in each lane ---------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Memory.cpp - The memory of a device and of a block
-//--------------------------------------===//
+//===- Memory.cpp - The memory of a device and of a block -------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -58,7 +57,7 @@ uint64_t Memory::allocate(uint64_t bytes, std::string name, bool readOnly) {
   if (bytes > uint64_t(1) << 40)
     throw Error("an allocation of " + std::to_string(bytes) + " bytes is too large");
   uint64_t address = next;
-  regions[address].reset(new Region{address, std::move(name), Bytes(bytes), readOnly});
+  regions[address].reset(new Region{address, std::move(name), Bytes(bytes), readOnly, nullptr, 0});
   next += (bytes + gap + 511) / 512 * 512;
   allocated += bytes;
   return address;

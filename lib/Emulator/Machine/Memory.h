@@ -1,5 +1,4 @@
-//===- Memory.h - The memory of a device and of a block
-//----------------------------------------===//
+//===- Memory.h - The memory of a device and of a block ---------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -8,6 +7,7 @@
 #ifndef QUERN_EMULATOR_MACHINE_MEMORY_H
 #define QUERN_EMULATOR_MACHINE_MEMORY_H
 
+#include "lib/Emulator/Checks/AccessHistory.h"
 #include "lib/Emulator/Machine/AddressSpace.h"
 
 #include "quern/Emulator/Emulator.h"
@@ -63,6 +63,16 @@ struct Region {
   std::string name;
   Bytes bytes;
   bool isReadOnly = false;
+  /// Who accessed it in the launch of number `launch`.
+  std::unique_ptr<checks::AccessHistory> history;
+  uint64_t launch = 0;
+
+  checks::AccessHistory &historyOf(uint64_t current) {
+    if (!history || launch != current)
+      history = std::make_unique<checks::AccessHistory>(bytes.size());
+    launch = current;
+    return *history;
+  }
 };
 
 /// A module's variables in the memory of a device.
@@ -82,6 +92,8 @@ public:
   /// The nearest region below or above, to say what an address just misses.
   const Region *nearest(uint64_t address) const;
   uint64_t total() const { return allocated; }
+  /// The number of a new launch, from 1.
+  uint64_t beginLaunch() { return ++launches; }
 
   const InstalledModule &install(const std::shared_ptr<const Program> &program);
   void unload(const Program *program);
@@ -91,6 +103,7 @@ private:
   std::unordered_map<const Program *, InstalledModule> modules;
   uint64_t next = globalBase;
   uint64_t allocated = 0;
+  uint64_t launches = 0;
 };
 
 } // namespace quern::emulator::machine

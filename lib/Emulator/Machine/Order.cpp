@@ -1,4 +1,4 @@
-//===- Order.cpp - Who of a cluster knows of whose accesses -----------------------------------===//
+//===- Order.cpp - Who of a grid knows of whose accesses -----------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -10,9 +10,14 @@
 
 namespace quern::emulator::machine {
 
+checks::Agent Order::addWarp(const Dim3 &block, uint32_t warp) {
+  agents.push_back({true, ChannelKind(), block, warp});
+  return checks::Agent(agents.size() - 1);
+}
+
 checks::Agent Order::addChannel(ChannelKind kind) {
-  channels.push_back(kind);
-  return checks::Agent(warps + channels.size() - 1);
+  agents.push_back({false, kind, {}, 0});
+  return checks::Agent(agents.size() - 1);
 }
 
 namespace {
@@ -25,18 +30,16 @@ std::string place(const checks::Access &access) {
 }
 
 /// "thread (3, 0, 0) of block (1, 0, 0)", or the warp when several lanes took part.
-std::string who(const Cluster &cluster, const checks::Access &access) {
-  size_t warpsOfBlock = cluster.blocks[0]->warps.size();
-  const Block &block = *cluster.blocks[access.agent / warpsOfBlock];
-  const Warp &warp = *block.warps[access.agent % warpsOfBlock];
+std::string who(const Grid &grid, const checks::Access &access) {
   auto text = [](const Dim3 &at) {
     return "(" + std::to_string(at.x) + ", " + std::to_string(at.y) + ", " + std::to_string(at.z) +
            ")";
   };
+  uint32_t warp = grid.order.warpOf(access.agent);
   std::string name = access.lane == checks::Access::severalLanes
-                         ? "warp " + std::to_string(warp.index)
-                         : "thread " + text(warp.thread(access.lane));
-  return name + " of block " + text(block.index);
+                         ? "warp " + std::to_string(warp)
+                         : "thread " + text(threadOf(grid.launch.block, warp, access.lane));
+  return name + " of block " + text(grid.order.blockOf(access.agent));
 }
 
 /// What goes on in a channel, and what would have waited for it.
@@ -62,21 +65,23 @@ Explanation explain(ChannelKind kind) {
 
 } // namespace
 
-void reportConflict(Warp &warp, const Instruction &instruction, unsigned lane, uint64_t address,
-                    bool writes, const checks::Conflict &conflict) {
-  const Cluster &cluster = warp.block.cluster;
+void reportConflict(Warp &warp, const Instruction &instruction, unsigned lane, Space space,
+                    uint64_t address, bool writes, const checks::Conflict &conflict) {
+  const Grid &grid = warp.block.grid;
   const checks::Access &previous = conflict.previous;
   std::string message = writes ? "writes to what " : "reads what ";
   FindingKind kind;
-  if (!cluster.order.isWarp(previous.agent)) {
-    Explanation explanation = explain(cluster.order.kindOf(previous.agent));
+  if (!grid.order.isWarp(previous.agent)) {
+    Explanation explanation = explain(grid.order.kindOf(previous.agent));
     kind = FindingKind::MissingWait;
     message += std::string(explanation.work) + " (" + place(previous) + "); " + explanation.wait +
                " lies between";
   } else {
-    message += who(cluster, previous) + (conflict.previousWrites ? " wrote (" : " read (") +
+    message += who(grid, previous) + (conflict.previousWrites ? " wrote (" : " read (") +
                place(previous) + "); ";
-    kind = conflict.isUnfenced ? FindingKind::MissingFence : FindingKind::SharedRace;
+    kind = conflict.isUnfenced      ? FindingKind::MissingFence
+           : space == Space::Shared ? FindingKind::SharedRace
+                                    : FindingKind::GlobalRace;
     message += conflict.isUnfenced
                    ? "no fence.proxy.async lies between, which the async proxy needs to see it"
                    : "nothing orders the two";

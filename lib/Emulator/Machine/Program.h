@@ -1,5 +1,4 @@
-//===- Program.h - Decoded instructions, ready to execute
-//--------------------------------------===//
+//===- Program.h - Decoded instructions, ready to execute -------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -78,8 +77,10 @@ struct Instruction {
   std::vector<Operand> operands;
   bool guarded = false;
   bool guardNegated = false;
-  /// Also executed when no lane's predicate holds: branches.
+  /// Does not simply go on to the next instruction: data[0] is its Flow.
   bool isBranch = false;
+  /// The handler itself looks after registers that asynchronous work uses.
+  bool ownsInFlight = false;
   Convergence convergence = Convergence::None;
   Operand guard;
   Operand members;

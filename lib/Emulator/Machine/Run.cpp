@@ -1,5 +1,4 @@
-//===- Run.cpp - Executes a launch
-//-------------------------------------------------------------===//
+//===- Run.cpp - Executes a launch ------------------------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -31,10 +30,7 @@ bool Block::isDone() const {
   return std::all_of(warps.begin(), warps.end(), [](const auto &warp) { return warp->isDone(); });
 }
 
-Cluster::Cluster(Grid &grid, Dim3 index)
-    : grid(grid), index(index),
-      order(uint32_t(grid.launch.cluster.count() *
-                     ((grid.launch.block.count() + warpSize - 1) / warpSize))) {
+Cluster::Cluster(Grid &grid, Dim3 index) : grid(grid), index(index), order(grid.order) {
   const Dim3 &size = grid.launch.cluster;
   uint32_t rank = 0;
   for (uint32_t z = 0; z < size.z; ++z)
@@ -248,6 +244,7 @@ Report run(Device &device, const Module &module, const Launch &launch) {
   size_t index = size_t(kernel - module.kernels().data());
   Grid grid(device.memory(), *program, launch,
             *program->functions[program->kernelFunctions[index]]);
+  grid.number = device.memory().beginLaunch();
   grid.installed = &device.memory().install(program);
   grid.layout = &program->sharedLayouts[index];
   grid.sharedBytes = grid.layout->dynamicOffset + launch.sharedBytes;

@@ -1,5 +1,4 @@
-//===- Warp.cpp - Executes the paths of a warp
-//-------------------------------------------------===//
+//===- Warp.cpp - Executes the paths of a warp ------------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -19,8 +18,7 @@ namespace quern::emulator::machine {
 static constexpr uint64_t longAlone = 200'000;
 
 Warp::Warp(Block &block, uint32_t index)
-    : block(block), index(index),
-      actor(checks::Agent(block.rank * ((block.threads() + warpSize - 1) / warpSize) + index)) {
+    : block(block), index(index), actor(block.grid.order.addWarp(block.index, index)) {
   uint32_t threads = block.threads();
   uint32_t first = index * warpSize;
   uint32_t count = std::min(warpSize, threads - first);
@@ -31,15 +29,19 @@ Warp::Warp(Block &block, uint32_t index)
   paths.push_back(std::move(path));
 }
 
-Dim3 Warp::thread(unsigned lane) const {
-  const Dim3 &size = block.grid.launch.block;
-  uint32_t linear = index * warpSize + lane;
-  return {linear % size.x, linear / size.x % size.y, linear / size.x / size.y};
-}
+Dim3 Warp::thread(unsigned lane) const { return threadOf(block.grid.launch.block, index, lane); }
 
 void Warp::report(FindingKind kind, const Instruction &instruction, unsigned lane, uint64_t address,
                   const std::string &message) {
   block.grid.report(kind, instruction, block.index, thread(lane), address, message);
+}
+
+/// The name of the register that an operand is.
+std::string Warp::nameOf(const Operand &operand) const {
+  // Registers have the validity masks behind that of constants, in the order of their declaration.
+  const std::vector<assembly::Register> &declared = current->frame->function->source->registers;
+  size_t index = size_t(operand.index) - 1;
+  return index < declared.size() ? declared[index].name : "a register";
 }
 
 void Warp::reportUninitialized(const Instruction &instruction, LaneMask lanes,
@@ -48,13 +50,35 @@ void Warp::reportUninitialized(const Instruction &instruction, LaneMask lanes,
   if (!missing)
     return;
   validity[operand.index] |= missing;
-  std::string name = "a register";
-  for (const assembly::Register &declared : path().frame->function->source->registers)
-    if (path().frame->function->source->registers.size() >= operand.index &&
-        &declared - path().frame->function->source->registers.data() + 1 == operand.index)
-      name = declared.name;
   report(FindingKind::UninitializedRegister, instruction, unsigned(__builtin_ctz(missing)), 0,
-         name + " is read, but nothing was written to it");
+         nameOf(operand) + " is read, but nothing was written to it");
+}
+
+void Warp::fly(const Operand &operand, LaneMask lanes) {
+  std::vector<LaneMask> &inFlight = current->frame->inFlight;
+  inFlight.resize(current->frame->valid.size());
+  inFlight[operand.index] |= lanes;
+}
+
+void Warp::land(const Operand &operand, LaneMask lanes) {
+  std::vector<LaneMask> &inFlight = current->frame->inFlight;
+  if (inFlight.empty())
+    return;
+  inFlight[operand.index] &= ~lanes;
+  if (std::all_of(inFlight.begin(), inFlight.end(), [](LaneMask mask) { return !mask; }))
+    inFlight.clear();
+}
+
+LaneMask Warp::inFlight(const Operand &operand) const {
+  const std::vector<LaneMask> &inFlight = current->frame->inFlight;
+  return inFlight.empty() ? 0 : inFlight[operand.index];
+}
+
+void Warp::checkInFlight(const Instruction &instruction, LaneMask lanes) {
+  for (const Operand &operand : instruction.operands)
+    if (LaneMask touched = inFlight(operand) & lanes)
+      report(FindingKind::RegisterInFlight, instruction, unsigned(__builtin_ctz(touched)), 0,
+             nameOf(operand) + " is used by an asynchronous instruction that was not waited for");
 }
 
 void Warp::select(Path &path) {
@@ -126,6 +150,8 @@ uint32_t Warp::execute(Path &path, uint32_t budget) {
     if (instruction.convergence != Convergence::None && !gather(path, instruction, lanes))
       return done;
     bool isGathered = lanes & ~path.lanes;
+    if (!path.frame->inFlight.empty() && !instruction.ownsInFlight)
+      checkInFlight(instruction, lanes);
     ExecutionCount &count = counts[path.place];
     ++count.warps;
     count.lanes += unsigned(__builtin_popcount(lanes));

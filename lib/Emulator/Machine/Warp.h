@@ -1,5 +1,4 @@
-//===- Warp.h - A warp: registers, paths of diverged lanes, and what handlers may do
-//-----------===//
+//===- Warp.h - A warp: registers, paths of diverged lanes, and what handlers may do ----------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -33,6 +32,8 @@ struct Frame {
   std::unique_ptr<std::byte, void (*)(void *)> registers{nullptr, std::free};
   /// Initialized lanes of each register.
   std::vector<LaneMask> valid;
+  /// Lanes of each register that asynchronous work reads or writes; empty while there is none.
+  std::vector<LaneMask> inFlight;
   std::shared_ptr<Frame> caller;
   uint32_t returnTo = 0;
   const Instruction *call = nullptr;
@@ -73,7 +74,35 @@ struct Meeting {
   int32_t parent = -1;
 };
 
-enum class AccessKind : uint8_t { Read, Write, Atomic };
+enum class AccessKind : uint8_t {
+  Read,
+  Write,
+  /// Accesses that do not race with each other: volatile and relaxed ones, atomic operations.
+  StrongRead,
+  StrongWrite,
+  Atomic,
+};
+
+inline bool reads(AccessKind kind) {
+  return kind != AccessKind::Write && kind != AccessKind::StrongWrite;
+}
+inline bool writes(AccessKind kind) {
+  return kind != AccessKind::Read && kind != AccessKind::StrongRead;
+}
+
+/// An access that an engine makes on behalf of a warp: others learn of its end by the channel's
+/// time.
+struct AsynchronousAccess {
+  checks::Agent channel;
+  checks::Time time;
+  checks::Proxy proxy;
+};
+
+/// The thread of a block of `size` that a lane of a warp is.
+inline Dim3 threadOf(const Dim3 &size, uint32_t warp, unsigned lane) {
+  uint32_t linear = warp * warpSize + lane;
+  return {linear % size.x, linear / size.x % size.y, linear / size.x / size.y};
+}
 
 class Warp {
 public:
@@ -82,10 +111,10 @@ public:
   Block &block;
   /// In the block.
   const uint32_t index;
-  /// What the warp knows of the accesses of others.
-  checks::Actor actor;
   /// State of other families of instructions.
   Extensions extensions;
+  /// What the threads of the warp know to have happened, in all memories.
+  checks::Actor actor;
 
   //===- Registers of the executing path ------------------------------------------------------===//
 
@@ -122,13 +151,27 @@ public:
       (reportUninitialized(instruction, lanes, operands), ...);
   }
 
+  /// Marks registers that asynchronous work uses: instructions that touch one of them before `land`
+  /// are reported, except those whose decoder sets Instruction::ownsInFlight.
+  void fly(const Operand &operand, LaneMask lanes);
+  void land(const Operand &operand, LaneMask lanes);
+  LaneMask inFlight(const Operand &operand) const;
+
   //===- Memory -------------------------------------------------------------------------------===//
 
   /// The bytes at an address for one lane, after all checks: bounds, alignment to `bytes`, whether
-  /// they are initialized (Read, Atomic), races. Marks them initialized (Write, Atomic). Null when
-  /// the access was wrong, which is then reported: a read yields zeros, a write nothing.
+  /// what is read is initialized, races. Marks what is written initialized. Null when the access
+  /// was wrong, which is then reported: a read yields zeros, a write nothing.
   std::byte *access(const Instruction &instruction, unsigned lane, Space space, uint64_t address,
-                    unsigned bytes, AccessKind kind);
+                    unsigned bytes, AccessKind kind, const AsynchronousAccess *engine = nullptr);
+
+  // Synchronization through memory (PTX ISA 8.3, section 8.10). A fence makes what was observed
+  // before it known, and what is known then is published by strong writes behind it.
+  void fence();
+  /// A strong write: publishes what was known at the last fence; with `release`, all that is known.
+  void publish(Space space, uint64_t address, bool release);
+  /// A strong read: what was published there is known after the next fence; with `acquire`, now.
+  void observe(Space space, uint64_t address, bool acquire);
 
   //===- Who and where ------------------------------------------------------------------------===//
 
@@ -177,6 +220,7 @@ private:
   Bytes local{0};
   uint32_t localStride = 0;
   size_t nextPath = 0;
+  checks::Knowledge fenced, observed;
   /// The region of the last global access, likely that of the next.
   Region *lastRegion = nullptr;
 
@@ -197,11 +241,15 @@ private:
   bool runPolling(uint32_t budget);
   void updateStop(Path &path);
   void removePath(Path &path);
+  void checkInFlight(const Instruction &instruction, LaneMask lanes);
   void reportUninitialized(const Instruction &instruction, LaneMask lanes, const Operand &operand);
-  void recordShared(const Instruction &instruction, unsigned lane, Block &owner, uint64_t offset,
-                    unsigned bytes, AccessKind kind);
+  std::string nameOf(const Operand &operand) const;
   std::byte *badAccess(const Instruction &instruction, unsigned lane, Space space, uint64_t address,
                        unsigned bytes, AccessKind kind);
+  void checkRace(const Instruction &instruction, unsigned lane, Space space, uint64_t address,
+                 checks::AccessHistory &history, uint64_t offset, unsigned bytes, AccessKind kind,
+                 const AsynchronousAccess *engine);
+  std::pair<uint64_t, uint64_t> locationOf(Space space, uint64_t address) const;
 };
 
 } // namespace quern::emulator::machine

@@ -1,5 +1,4 @@
-//===- Emulate.cpp - The command quern-emulate
-//-------------------------------------------------===//
+//===- Emulate.cpp - The command quern-emulate ------------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

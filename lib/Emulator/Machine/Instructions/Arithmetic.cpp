@@ -1,5 +1,4 @@
-//===- Arithmetic.cpp - Opcodes that exist for several kinds of numbers
-//------------------------===//
+//===- Arithmetic.cpp - Opcodes that exist for several kinds of numbers -----------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

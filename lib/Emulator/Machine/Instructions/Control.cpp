@@ -1,5 +1,4 @@
-//===- Control.cpp - Branches, calls and the end of threads
-//------------------------------------===//
+//===- Control.cpp - Branches, calls and the end of threads -----------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

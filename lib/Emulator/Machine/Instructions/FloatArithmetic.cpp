@@ -1,5 +1,4 @@
-//===- FloatArithmetic.cpp - Arithmetic of f32 and f64
-//-----------------------------------------===//
+//===- FloatArithmetic.cpp - Arithmetic of f32 and f64 ----------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

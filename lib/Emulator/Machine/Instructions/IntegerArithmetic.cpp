@@ -1,5 +1,4 @@
-//===- IntegerArithmetic.cpp - Integer arithmetic
-//----------------------------------------------===//
+//===- IntegerArithmetic.cpp - Integer arithmetic ---------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Moves.cpp - Moves, conversions of addresses
-//---------------------------------------------===//
+//===- Moves.cpp - Moves, conversions of addresses --------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
