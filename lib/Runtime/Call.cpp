@@ -116,28 +116,30 @@ void Call::prepare() {
   if (prepared)
     return;
   prepared = true;
-  // What the host writes before a run comes first, then what it reads after every run, then the
-  // rest, so that each kind is one copy.
-  std::array<std::vector<size_t>, 3> kinds;
+  // What the host writes before a run comes first, then what it reads after every run, so that each
+  // is one copy; then what must begin as zeros, then the rest.
+  enum Kind : size_t { Written, Read, Zeroed, Other, KindCount };
+  std::array<std::vector<size_t>, KindCount> kinds;
   auto room = [&](size_t i) { // never empty: pointers stay distinct
     return (tensors[i].bytes() + alignment) / alignment * alignment;
   };
   int64_t total = 0;
-  std::array<int64_t, 3> sizes = {};
+  std::array<int64_t, KindCount> sizes = {};
   for (size_t i = 0; i < tensors.size(); ++i) {
     Role role = program.arguments[i].role;
     if (tensors[i].data || role == Role::Parameter || role == Role::FirstMoment ||
         role == Role::SecondMoment)
       continue;
-    size_t kind = role == Role::Input || role == Role::Option                 ? 0
-                  : role == Role::Output && tensors[i].bytes() <= smallOutput ? 1
-                                                                              : 2;
+    Kind kind = role == Role::Input || role == Role::Option                 ? Written
+                : role == Role::Output && tensors[i].bytes() <= smallOutput ? Read
+                : role == Role::Cache                                       ? Zeroed
+                                                                            : Other;
     kinds[kind].push_back(i);
     sizes[kind] += room(i);
     total += room(i);
   }
   std::string purpose = concat("the arguments of program '", program.name, "'");
-  owned = arena.device().allocate(total, purpose);
+  owned = arena.device().allocate(total, purpose, Contents::Any);
   int64_t offset = 0;
   for (const std::vector<size_t> &kind : kinds)
     for (size_t i : kind) {
@@ -145,11 +147,13 @@ void Call::prepare() {
       offset += room(i);
     }
   if (arena.device().isHost())
-    return;
-  mirror = Block(sizes[0] + sizes[1], purpose);
-  inputs = {mirror.data(), owned.data(), sizes[0]};
-  outputs = {mirror.data() + sizes[0], owned.data() + sizes[0], sizes[1]};
-  for (size_t kind : {0, 1})
+    return; // whose fresh memory is zeros
+  int64_t written = sizes[Written], read = sizes[Read];
+  arena.device().fillZeros(owned.data(), written + read + sizes[Zeroed]);
+  mirror = Block(written + read, purpose);
+  inputs = {mirror.data(), owned.data(), written};
+  outputs = {mirror.data() + written, owned.data() + written, read};
+  for (Kind kind : {Written, Read})
     for (size_t i : kinds[kind]) {
       tensors[i].data = mirror.data() + (static_cast<char *>(tensors[i].data) - owned.data());
       tensors[i].device = nullptr;

@@ -105,11 +105,18 @@ void startNew(const Module &module, TrainOptions &options, TrainingState &state)
   }
 }
 
-void announce(const Module &module, const TrainOptions &options, const TrainingState &state,
+void announce(const CommandLine &commands, const TrainOptions &options, const TrainingState &state,
               const Call &call, const ByteText &text) {
-  std::printf("model %s: %lld parameters, arena %s, %d threads\n", module.name.c_str(),
+  const Module &module = commands.module;
+  auto gpu = commands.device().describe();
+  std::printf("model %s: %lld parameters, arena %s, %s\n", module.name.c_str(),
               static_cast<long long>(module.parameterCount()),
-              formatBytes(double(call.arenaBytes())).c_str(), threads());
+              formatBytes(double(call.arenaBytes())).c_str(),
+              gpu ? concat("on ", gpu->name).c_str() : concat(threads(), " threads").c_str());
+  if (gpu)
+    std::printf("device %s: %s, %s, %s of it free, code for %s, precision %s\n", gpu->name.c_str(),
+                gpu->product.c_str(), formatBytes(double(gpu->memory)).c_str(),
+                formatBytes(double(gpu->free)).c_str(), gpu->code.c_str(), gpu->precision.c_str());
   std::printf("data %s: %lld bytes to learn from, %lld to validate\n", options.data.c_str(),
               static_cast<long long>(text.training().size),
               static_cast<long long>(text.validation().size));
@@ -160,7 +167,7 @@ void runTraining(const CommandLine &commands, TrainOptions &options) {
   call.bind(Role::FirstMoment, state.first);
   call.bind(Role::SecondMoment, state.second);
   TextBatch batch(call);
-  announce(module, options, state, call, text);
+  announce(commands, options, state, call, text);
 
   TrainingTask task{module, options.settings, options.folder, options.record.dump(), "", 0, {}, {}};
   task.resumeCommand = concat(commands.program, " train --resume --out ", options.folder);

@@ -90,7 +90,7 @@ std::unique_ptr<Call> Generator::makeCall(const Program &program, int64_t sequen
     DeviceBlock &block = caches[program.arguments[i].name];
     int64_t bytes = (*call)[i].bytes();
     if (!block.data())
-      block = arena.device().allocate(bytes, "the cache of keys and values");
+      block = arena.device().allocate(bytes, "the cache of keys and values", Contents::Zeros);
     if (block.size() != bytes)
       throw Error(concat("the caches '", program.arguments[i].name,
                          "' of prefill and decode differ in size; compile the model again"));

@@ -21,6 +21,7 @@ namespace {
 
 struct InfoSettings {
   bool json = false;
+  std::string device;
   int64_t batch = 0, sequence = 0, capacity = 0;
 };
 
@@ -86,6 +87,34 @@ Json describe(const Module &module, const Program &program, const InfoSettings &
   return entry;
 }
 
+/// The GPU that would be used, or why there is none; null for a program without code for GPUs.
+Json describeGpu(const Module &module, const InfoSettings &settings) {
+  std::vector<std::string> architectures = module.deviceArchitectures();
+  bool asked = !settings.device.empty() && settings.device != "cpu";
+  if (architectures.empty() && !asked)
+    return Json();
+  Json entry{{"architectures", architectures}, {"precision", module.devicePrecision}};
+  if (settings.device == "cpu")
+    return entry;
+  try {
+    auto device = openDevice(module, asked ? settings.device : "gpu");
+    DeviceDescription gpu = *device->describe();
+    entry["name"] = gpu.name;
+    entry["product"] = gpu.product;
+    entry["compute_capability"] = gpu.capability;
+    entry["multiprocessors"] = gpu.multiprocessors;
+    entry["memory_bytes"] = gpu.memory;
+    entry["free_bytes"] = gpu.free;
+    entry["driver"] = gpu.driver;
+    entry["code"] = gpu.code;
+  } catch (const Error &error) {
+    if (asked)
+      throw;
+    entry["missing"] = error.what();
+  }
+  return entry;
+}
+
 Json describe(const Module &module, const InfoSettings &settings) {
   Json info{{"model", module.name},
             {"kind", module.kind},
@@ -112,6 +141,8 @@ Json describe(const Module &module, const InfoSettings &settings) {
                     {"requires", module.requires_},
                     {"missing_here", missingFeatures(module.requires_)}};
   info["threads"] = threads();
+  info["host_code"] = module.hasHostCode();
+  info["device"] = describeGpu(module, settings);
   info["programs"] = Json::array();
   for (const Program &program : module.programs)
     info["programs"].push_back(describe(module, program, settings));
@@ -129,6 +160,24 @@ std::string sizeText(const Json &sizes, const Json &arguments) {
       parts.push_back(concat(name, " ", size.get<int64_t>()));
   }
   return join(parts, ", ");
+}
+
+void printGpu(const Json &gpu) {
+  auto text = [&](const char *key) { return gpu[key].get<std::string>(); };
+  std::vector<std::string> all = gpu["architectures"].get<std::vector<std::string>>();
+  std::printf("gpu code    %s, precision %s\n", join(all, ", ").c_str(), text("precision").c_str());
+  if (gpu.contains("missing"))
+    std::printf("            cannot run here: %s\n", text("missing").c_str());
+  if (!gpu.contains("name"))
+    return;
+  std::printf("device      %s: %s, compute capability %s, %lld multiprocessors\n",
+              text("name").c_str(), text("product").c_str(), text("compute_capability").c_str(),
+              gpu["multiprocessors"].get<long long>());
+  std::printf("            %s of memory, %s free\n",
+              formatBytes(gpu["memory_bytes"].get<double>()).c_str(),
+              formatBytes(gpu["free_bytes"].get<double>()).c_str());
+  std::printf("            runs the code for %s\n", text("code").c_str());
+  std::printf("driver      %s\n", text("driver").c_str());
 }
 
 void print(const Json &info) {
@@ -151,6 +200,8 @@ void print(const Json &info) {
     std::printf("            cannot run here: this processor lacks %s\n",
                 join(info["target"]["missing_here"].get<std::vector<std::string>>(), ", ").c_str());
   std::printf("threads     %d\n", info["threads"].get<int>());
+  if (!info["device"].is_null())
+    printGpu(info["device"]);
   std::printf("programs\n");
   for (const Json &program : info["programs"]) {
     std::printf("  %-12s %s\n", text(program["name"]).c_str(),
@@ -184,6 +235,7 @@ void addInfoCommand(CommandLine &commands) {
       },
       /*runsCode=*/false);
   command->add_flag("--json", settings->json, "Machine-readable");
+  addDevice(*command, settings->device);
   addInteger(*command, "--batch", settings->batch, 1, INT32_MAX, "Batch size for costs");
   addInteger(*command, "--sequence", settings->sequence, 1, INT32_MAX, "Sequence length for costs");
   addInteger(*command, "--capacity", settings->capacity, 1, INT32_MAX, "Cache capacity for costs");

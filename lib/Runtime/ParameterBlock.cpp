@@ -26,7 +26,7 @@ ParameterBlock::ParameterBlock(const Module &module, const std::string &purpose,
     if (__builtin_add_overflow(total, roundUp(tensors.back().bytes()), &total))
       throw Error("the parameters of the model are too large");
   }
-  block = device.allocate(total, purpose);
+  block = device.allocate(total, purpose, Contents::Zeros);
   int64_t offset = 0;
   for (Tensor &tensor : tensors) {
     tensor.data = block.data() + offset;

@@ -115,11 +115,27 @@ private:
     task.fillBatch(call, started);
     setOptimizerOptions(call, settings.optimizer, settings.learningRate(started), started + 1);
     ++started;
-    call.start();
+    guard([&] { call.start(); });
+  }
+
+  /// Calls `work`; a failure of the device says what is left of the run.
+  template <typename Work>
+  void guard(Work work) {
+    try {
+      work();
+    } catch (const Error &error) {
+      progress.end();
+      throw Error(concat(error.what(), "; this was step ", state.step + 1, ", ", whatIsLeft()));
+    }
+  }
+
+  std::string whatIsLeft() const {
+    return saved >= 0 ? concat("the checkpoint of step ", saved, " is intact")
+                      : std::string("nothing was saved");
   }
 
   void finish() {
-    call.finish();
+    guard([&] { call.finish(); });
     StepReport report;
     report.learningRate = settings.learningRate(state.step);
     report.step = ++state.step;
@@ -130,13 +146,11 @@ private:
         (report.gradientNorm && !std::isfinite(*report.gradientNorm))) {
       progress.end();
       throw Error(concat("the loss is no longer a finite number at step ", state.step, "; ",
-                         saved >= 0 ? concat("the checkpoint of step ", saved, " is intact")
-                                    : std::string("nothing was saved"),
-                         "; try a lower --learning-rate or a longer --warmup"));
+                         whatIsLeft(), "; try a lower --learning-rate or a longer --warmup"));
     }
     bool isLast = state.step == settings.steps;
     if (task.validate && (isLast || state.step % settings.evalEvery == 0))
-      report.validationLoss = task.validate();
+      guard([&] { report.validationLoss = task.validate(); });
     progress.show(report, time.count());
     log.write(report, progress.tokensPerSecond(), progress.elapsed());
     if (!isLast && !stopRequested && state.step % settings.saveEvery == 0) {

@@ -70,8 +70,8 @@ private:
   std::vector<Tensor> tensors;
   std::vector<quern_descriptor> descriptors;
   std::vector<quern_descriptor *> pointers;
-  DeviceBlock owned; // by the device: inputs and options, small outputs, all others
-  Block mirror;      // of the first two on the host, where the device has memory of its own
+  DeviceBlock owned; // in the device's memory: inputs and options, small outputs, all others
+  Block mirror;      // of the first two in the host's, where the device has memory of its own
   Transfer inputs, outputs;
   std::unique_ptr<Execution> execution;
 };

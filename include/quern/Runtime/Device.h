@@ -19,6 +19,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,9 @@ private:
   char *start = nullptr;
   int64_t length = 0;
 };
+
+/// What memory holds at first: `Any` where all that is read of it is written before.
+enum class Contents { Zeros, Any };
 
 /// Bytes that the host and a device hold both, for a copy between them. Empty where they share
 /// memory.
@@ -70,6 +74,16 @@ public:
   virtual void finish() = 0;
 };
 
+/// A GPU as `info` and `train` print it.
+struct DeviceDescription {
+  std::string name, product; // "gpu:0", "NVIDIA H100 80GB HBM3"
+  std::string capability;    // "9.0"
+  int64_t multiprocessors = 0;
+  int64_t memory = 0, free = 0; // bytes
+  std::string driver;           // "570.86.10 (CUDA 12.8)"
+  std::string code, precision;  // what was chosen: "sm_90a", "bf16"
+};
+
 class Device {
 public:
   Device() = default;
@@ -81,14 +95,15 @@ public:
   /// What decides on the last bits of results, for checkpoints: the processor that `module` was
   /// compiled for, or the GPU with the code that was chosen.
   virtual std::string target(const Module &module) const = 0;
-  /// Lines for people: a label and a text each.
-  virtual std::vector<std::pair<std::string, std::string>> describe() const = 0;
+  /// What it is; nothing for the host.
+  virtual std::optional<DeviceDescription> describe() const = 0;
   /// The code of `program` for this device. Throws UsageError with the way out if there is none.
   virtual const quern_program &codeOf(const Program &program) const = 0;
 
-  /// Zeros, 256-byte aligned, for `purpose` ("the weights"). Throws Error naming both, with what is
-  /// free, when there is no room.
-  virtual DeviceBlock allocate(int64_t bytes, const std::string &purpose) = 0;
+  /// Memory, 256-byte aligned, for `purpose` ("the weights"). Throws Error naming both, with what
+  /// is free, when there is no room.
+  virtual DeviceBlock allocate(int64_t bytes, const std::string &purpose, Contents contents) = 0;
+  virtual void fillZeros(void *to, int64_t bytes) = 0;
   /// Copies that wait for everything started before; `to` and `from` are complete afterwards.
   virtual void upload(void *to, const void *from, int64_t bytes) = 0;
   virtual void download(void *to, const void *from, int64_t bytes) = 0;

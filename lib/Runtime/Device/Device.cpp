@@ -50,7 +50,7 @@ void *Arena::reserve(int64_t bytes) {
   bytes = std::max<int64_t>(bytes, 64);
   if (bytes > block.size()) {
     block = DeviceBlock(); // give the old one back first
-    block = owner.allocate(bytes, "the arena of activations");
+    block = owner.allocate(bytes, "the arena of activations", Contents::Any);
   }
   return block.data();
 }

@@ -33,7 +33,7 @@ class HostDevice : public Device {
 public:
   bool isHost() const override { return true; }
   std::string target(const Module &module) const override { return module.cpu; }
-  std::vector<std::pair<std::string, std::string>> describe() const override { return {}; }
+  std::optional<DeviceDescription> describe() const override { return std::nullopt; }
 
   const quern_program &codeOf(const Program &program) const override {
     if (program.code)
@@ -43,9 +43,13 @@ public:
                             "or compile the model with --target=cpu"));
   }
 
-  DeviceBlock allocate(int64_t bytes, const std::string &purpose) override {
+  DeviceBlock allocate(int64_t bytes, const std::string &purpose, Contents) override {
     auto block = std::make_shared<Block>(bytes, purpose);
     return DeviceBlock(block, block->data(), block->size());
+  }
+  void fillZeros(void *to, int64_t bytes) override {
+    if (bytes)
+      std::memset(to, 0, size_t(bytes));
   }
   void upload(void *to, const void *from, int64_t bytes) override { copy(to, from, bytes); }
   void download(void *to, const void *from, int64_t bytes) override { copy(to, from, bytes); }

@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===------------------------------------------------------------------------------------------===//
+#include "CudaDevice.h"
 #include "quern/Runtime/Device.h"
 #include "quern/Runtime/Error.h"
 #include "quern/Runtime/Module.h"
@@ -40,9 +41,17 @@ std::unique_ptr<Device> openDevice(const Module &module, const std::string &text
     checkProcessor(module.requires_, module.cpu);
     return makeHostDevice();
   }
-  throw UsageError(concat("--device=", name,
-                          ": this executable has no code for GPUs; compile the model with "
-                          "--target=nvidia, or use --device=cpu"));
+  if (module.deviceArchitectures().empty())
+    throw UsageError(concat("--device=", name,
+                            ": this executable has no code for GPUs; compile the model with "
+                            "--target=nvidia, or use --device=cpu"));
+  try {
+    return std::make_unique<CudaDevice>(module, *gpuIndex(name));
+  } catch (const Error &error) {
+    if (!module.hasHostCode())
+      throw;
+    throw Error(concat(error.what(), "; --device=cpu runs without a GPU"));
+  }
 }
 
 } // namespace quern::runtime
