@@ -45,12 +45,18 @@ data = os.environ.get("QUERN_TEST_DATA") or os.path.join(config.quern_source, ".
 data = os.path.realpath(data)
 config.environment["QUERN_TEST_DATA"] = data
 
+cuda = os.environ.get("CUDA_HOME", "/usr/local/cuda")
+if os.path.isfile(os.path.join(cuda, "include", "cuda.h")):
+    config.available_features.add("cuda")
+
 config.substitutions += [
     ("%python", "/usr/bin/python3"),
     ("%quern_src", config.quern_source),
     ("%quern_build", config.quern_build),
     ("%shared_data", data),
     ("%tiny_model", os.path.join(config.quern_build, "test", "Runtime", "tiny-model")),
+    ("%cuda_driver", os.path.join(config.quern_build, "lib", "libquern_cuda_emulator.so")),
+    ("%cuda", cuda),
     ("%cc", config.c_compiler),
     ("%cxx", config.cxx_compiler),
 ]

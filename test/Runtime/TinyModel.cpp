@@ -11,35 +11,15 @@
 ///     m_t = mean of x_i over i <= t;   x <- x + a_l * m   (layer l, elementwise);   logits = x H^T
 ///
 /// so that it has rolled layers, a cache (the x of every layer), and gradients that are easy to
-/// derive. Macros make variants: other vocabularies, fixed shapes, another processor, another kind.
+/// derive.
 ///
-#include "quern/Runtime/Program.h"
+#include "TinyModel.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
-#ifndef TINY_VOCABULARY
-#define TINY_VOCABULARY 256
-#endif
-#ifndef TINY_CONTEXT
-#define TINY_CONTEXT 32
-#endif
-#ifndef TINY_BATCH
-#define TINY_BATCH -1
-#endif
-#ifndef TINY_SEQUENCE
-#define TINY_SEQUENCE -1
-#endif
-#ifndef TINY_KIND
-#define TINY_KIND "causal_lm"
-#endif
-#ifndef TINY_REQUIRES
-#define TINY_REQUIRES "sse3"
-#endif
-#ifndef TINY_WIDTH
-#define TINY_WIDTH 16
-#endif
+using namespace tiny;
 
 #define TEXT2(x) #x
 #define TEXT(x) TEXT2(x)
@@ -67,6 +47,13 @@
   R"({"name": "position", "role": "option", "type": "i32", "shape": []},)"                         \
   R"({"name": "states", "role": "cache", "type": "f32", "shape": [2, -1, -1, )" W                  \
   R"(], "dimensions": ["", "batch", "capacity", ""]},)"
+#ifdef TINY_ARCHITECTURES
+#define DEVICE                                                                                     \
+  R"("device": {"kind": "nvidia", "architectures": [)" TINY_ARCHITECTURES                          \
+  R"(], "precision": "f32"},)"
+#else
+#define DEVICE
+#endif
 #define ARENA                                                                                      \
   R"("arena": [{"use": "activations", "bytes": [[)" TEXT(                                          \
       TINY_WIDTH) R"(, {"batch": 1, "sequence": 1}]]}],)"
@@ -77,7 +64,7 @@ extern const char quern_module_json[];
 const char quern_module_json[] = R"({"quern": 1, "model": "tiny", "kind": ")" TINY_KIND R"(", "context": )" TEXT(
     TINY_CONTEXT) R"(, "vocabulary": )" V
                   R"(, "target": {"triple": "x86_64-unknown-linux-gnu", "cpu": "x86-64-v2", "requires": [")" TINY_REQUIRES
-                  R"("]},
+                  R"("]},)" DEVICE R"(
   "parameters": [
     {"name": "token", "file": "wte.weight", "type": "f32", "shape": [)" V ", " W
                   R"(], "layers": 0, "decay": true, "initializer": {"kind": "normal", "scale": 0.3}},
@@ -137,17 +124,6 @@ const char quern_module_json[] = R"({"quern": 1, "model": "tiny", "kind": ")" TI
 } // extern "C"
 
 namespace {
-
-constexpr int64_t vocabulary = TINY_VOCABULARY, width = TINY_WIDTH, layers = 2;
-constexpr int64_t tokenCount = vocabulary * width, mixCount = layers * width;
-constexpr int64_t parameterCount = 2 * tokenCount + mixCount;
-
-using Arguments = quern_descriptor *const *;
-
-template <typename T>
-T *data(const quern_descriptor *descriptor) {
-  return static_cast<T *>(descriptor->aligned) + descriptor->offset;
-}
 
 struct Weights {
   const float *token, *mix, *head;
@@ -339,10 +315,15 @@ void prefill(Arguments a, void *arena) {
 extern "C" {
 extern const quern_program quern_programs[];
 const quern_program quern_programs[] = {
-    {"forward", forward, arenaBytes},     {"loss", loss, arenaBytes},
-    {"gradients", gradients, arenaBytes}, {"train_step", trainStep, arenaBytes},
-    {"prefill", prefill, arenaBytes},     {"decode", prefill, arenaBytes},
+    {TINY_HOST ? "forward" : nullptr, forward, arenaBytes}, // null: here ends the table
+    {"loss", loss, arenaBytes},
+    {"gradients", gradients, arenaBytes},
+    {"train_step", trainStep, arenaBytes},
+    {"prefill", prefill, arenaBytes},
+    {"decode", prefill, arenaBytes},
     {nullptr, nullptr, nullptr}};
+#ifndef TINY_ARCHITECTURES // or TinyModelDevice.cpp has them
 extern const quern_device_code quern_device_codes[];
 const quern_device_code quern_device_codes[] = {{nullptr, nullptr, nullptr}};
+#endif
 }
