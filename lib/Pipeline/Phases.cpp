@@ -42,15 +42,21 @@ static void buildKernels(OpPassManager &manager, const Options &) {
   kernels::addKernelsPasses(manager);
 }
 
+static void buildPrecision(OpPassManager &manager, const Options &options) {
+  if (options.hasGPU()) {
+    kernels::SelectTargetsOptions select;
+    select.targets.assign(options.targets.begin(), options.targets.end());
+    manager.addPass(kernels::createSelectTargets(select));
+  }
+  manager.addPass(kernels::createPrecision({options.precision}));
+}
+
 static void buildBuffers(OpPassManager &manager, const Options &) {
   kernels::addBuffersPasses(manager);
 }
 
 static void buildEmit(OpPassManager &manager, const Options &options) {
   if (options.hasGPU()) {
-    kernels::SelectTargetsOptions select;
-    select.targets.assign(options.targets.begin(), options.targets.end());
-    manager.addPass(kernels::createSelectTargets(select));
     manager.addPass(nvidia::createEmitNVIDIA());
     manager.addNestedPass<mlir::gpu::GPUModuleOp>(nvidia::createExpandDeviceMath());
   }
@@ -85,6 +91,10 @@ ArrayRef<Phase> phases() {
        "the work is partitioned into kernels, and epilogues go to the products before them",
        "quern", "kernel, linalg", "no quern op is left; the module describes its programs",
        buildKernels},
+      {"precision", "each target gets its programs, and each value its storage type",
+       "kernel, linalg", "kernel, linalg",
+       "activations are bf16 where that was asked for; master weights and sums are f32",
+       buildPrecision},
       {"buffers", "tensors become memory: arguments, and places in one arena", "tensors", "memrefs",
        "no allocation at run time; the arena's size is a closed formula of the dimensions",
        buildBuffers},
@@ -128,6 +138,8 @@ namespace {
 struct PhaseOptions : PassPipelineOptions<PhaseOptions> {
   Option<std::string> cpu{*this, "cpu", llvm::cl::desc("processor to compile for"),
                           llvm::cl::init("native")};
+  Option<std::string> precision{*this, "precision", llvm::cl::desc("f32, bf16 or auto"),
+                                llvm::cl::init("auto")};
   ListOption<std::string> targets{*this, "targets",
                                   llvm::cl::desc("cpu, or architectures of GPUs")};
   ListOption<std::string> programs{*this, "programs", llvm::cl::desc("programs to derive")};
@@ -144,6 +156,7 @@ void registerPhases() {
     auto build = [&phase](OpPassManager &manager, const PhaseOptions &given) {
       Options options;
       options.cpu = given.cpu;
+      options.precision = given.precision;
       options.targets.assign(given.targets.begin(), given.targets.end());
       options.programs.assign(given.programs.begin(), given.programs.end());
       options.shape.assign(given.shape.begin(), given.shape.end());

@@ -209,6 +209,16 @@ void Exporter::writeCodes(ArrayRef<DeviceCode> codes) {
   writeTable("quern_device_codes", rows, LLVM::Linkage::External);
 }
 
+/// How the programs of the host, or those of a device, store activations.
+static StringRef precisionOf(ModuleOp module, bool onDevice) {
+  StringRef precision = "f32";
+  for (auto program : module.getOps<func::FuncOp>())
+    if (program->hasAttr("quern.target") == onDevice)
+      if (auto stored = program->getAttrOfType<StringAttr>("quern.precision"))
+        precision = stored;
+  return precision;
+}
+
 struct ExportPrograms : quern::target::impl::ExportProgramsBase<ExportPrograms> {
   using ExportProgramsBase::ExportProgramsBase;
 
@@ -238,7 +248,8 @@ struct ExportPrograms : quern::target::impl::ExportProgramsBase<ExportPrograms> 
     (*description)["quern"] = 1;
     (*description)["target"] = llvm::json::Object{{"triple", llvm::sys::getDefaultTargetTriple()},
                                                   {"cpu", machine->cpu},
-                                                  {"requires", std::move(features)}};
+                                                  {"requires", std::move(features)},
+                                                  {"precision", precisionOf(module, false)}};
 
     Exporter exporter(module);
     SmallVector<Entry> entries;
@@ -271,8 +282,10 @@ struct ExportPrograms : quern::target::impl::ExportProgramsBase<ExportPrograms> 
       llvm::json::Array architectures;
       for (const DeviceCode &code : codes)
         architectures.push_back(code.architecture);
-      (*description)["device"] = llvm::json::Object{
-          {"kind", "nvidia"}, {"architectures", std::move(architectures)}, {"precision", "f32"}};
+      (*description)["device"] =
+          llvm::json::Object{{"kind", "nvidia"},
+                             {"architectures", std::move(architectures)},
+                             {"precision", precisionOf(module, /*onDevice=*/true)}};
     }
     std::string out;
     llvm::raw_string_ostream(out) << *json;

@@ -246,6 +246,14 @@ LogicalResult Compilation::link(llvm::ArrayRef<llvm::SmallString<0>> codes, Outp
 }
 
 void Compilation::announce() {
+  llvm::scope_exit precision([&] {
+    const pipeline::Options &given = options.pipeline;
+    bool narrow = given.precision == "bf16" || (given.precision == "auto" && given.hasGPU());
+    if (narrow)
+      llvm::errs() << "precision: " << (given.precision == "auto" ? "on the GPU, " : "")
+                   << "activations in bf16; master weights, moments and sums in f32 "
+                      "(--precision=f32 for all in f32)\n";
+  });
   if (options.pipeline.hasGPU()) {
     auto gpus = llvm::make_filter_range(options.pipeline.targets,
                                         [](llvm::StringRef target) { return target != "cpu"; });

@@ -87,6 +87,12 @@ void CompileCommand::add(CLI::App &app) {
   app.add_option("--cpu", options.pipeline.cpu,
                  "processor: native, x86-64-v3, x86-64-v4, or a name of LLVM's")
       ->capture_default_str();
+  app.add_option("--precision", options.pipeline.precision,
+                 "storage of activations in programs without a cache: f32, bf16 (f32 master "
+                 "weights, moments and sums), or auto, which is bf16 for GPUs")
+      ->check(
+          [](const std::string &value) { return isOneOf(value, "auto, f32, bf16", "precision"); })
+      ->capture_default_str();
   app.add_option("--stop-after", options.stopAfter,
                  "stop after this phase ('quern phases' lists them) and write the module's text")
       ->check(

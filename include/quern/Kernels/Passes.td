@@ -85,4 +85,28 @@ def SelectTargets : Pass<"quern-select-targets", "::mlir::ModuleOp"> {
   let options = [ListOption<"targets", "targets", "std::string", "cpu, or architectures of GPUs">];
 }
 
+def Precision : Pass<"quern-precision", "::mlir::ModuleOp"> {
+  let summary = "store activations in bf16";
+  let description = [{
+    With `bf16`, what kernels make of a batch (activations, and the gradients of activations) is stored in bf16, and the weights that they
+    multiply it with are cast to bf16 once a step. Kernels go on accumulating in f32; parameters, moments, gradients of parameters,
+    statistics and losses stay f32 (Micikevicius et al. 2018, Mixed Precision Training). Programs that keep a cache stay as they are.
+    `auto` does this to programs for GPUs only.
+
+    ```mlir
+    %w = bufferization.to_tensor %weight : memref<768x3072xf32> to tensor<768x3072xf32>
+    %0 = tensor.empty(%n) : tensor<?x3072xf32>
+    %1 = kernel.gemm %x, %w into %0 : (tensor<?x768xf32>, tensor<768x3072xf32>, tensor<?x3072xf32>) -> tensor<?x3072xf32>
+    // becomes, where x is an activation
+    %2 = tensor.empty() : tensor<768x3072xbf16>
+    %3 = linalg.generic ins(%w) outs(%2) { arith.truncf }
+    %0 = tensor.empty(%n) : tensor<?x3072xbf16>
+    %1 = kernel.gemm %x, %3 into %0 : (tensor<?x768xbf16>, tensor<768x3072xbf16>, tensor<?x3072xbf16>) -> tensor<?x3072xbf16>
+    ```
+  }];
+  let options = [Option<"precision", "precision", "std::string", /*default=*/"\"auto\"", "f32, bf16 or auto">];
+  let statistics = [Statistic<"numPrograms", "programs", "programs that store activations in bf16">];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
+}
+
 #endif // QUERN_KERNELS_PASSES_TD

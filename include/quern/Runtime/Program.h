@@ -15,7 +15,8 @@
 /// arguments as well. The JSON text in `quern_module_json` describes programs and parameters:
 ///
 ///     {"quern": 1, "model": "gpt", "kind": "causal_lm", "context": 1024, "vocabulary": 50257,
-///      "target": {"triple": "x86_64-...", "cpu": "znver4", "requires": ["avx512f", ...]},
+///      "target": {"triple": "x86_64-...", "cpu": "znver4", "requires": ["avx512f", ...],
+///                 "precision": "f32"},
 ///      "device": {"kind": "nvidia", "architectures": ["sm_80", "sm_90a"], "precision": "f32"},
 ///      "parameters": [{"name": "block.qkv", "file": "h.{layer}.attn.c_attn.weight", "type": "f32",
 ///                      "shape": [12, 768, 2304], "layers": 12, "decay": true,
@@ -26,6 +27,7 @@
 ///                                   "shape": [-1, -1], "dimensions": ["batch", "sequence"]},
 ///                                   ...]}]}
 ///
+/// - `precision` says how activations are stored, f32 or bf16; arguments have the types listed.
 /// - `device` is there when device programs are; their memory is laid out as the host's is.
 /// - `layers` is 0 for a parameter outside rolled layers; otherwise it is the leading dimension of
 ///   `shape`. A `file` that contains `{layer}` names one tensor a layer; without it the file holds

@@ -1,0 +1,330 @@
+//===- Precision.cpp - Which values are stored in 16 bits -------------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+///
+/// \file
+/// Values that must have one type (an operand that a kernel overwrites and its result, a slice and
+/// its source, what a loop carries) form classes. A class is stored as bf16 when a kernel makes one
+/// of its members as an activation, and none of them is the program's own memory: parameters,
+/// moments, gradients, losses and statistics stay f32.
+///
+//===---------------------------------------------------------------------------------------------===//
+
+#include "dialects/Kernel/Kernel.h"
+#include "quern/Kernels/Passes.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "llvm/ADT/EquivalenceClasses.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+namespace quern::kernels {
+#define GEN_PASS_DEF_PRECISION
+#include "quern/Kernels/Passes.h.inc"
+} // namespace quern::kernels
+
+using namespace mlir;
+using namespace quern;
+
+namespace {
+
+/// Tensors that could be stored in 16 bits.
+bool isCandidate(Value value) {
+  auto type = dyn_cast<RankedTensorType>(value.getType());
+  return type && type.getRank() > 0 && type.getElementType().isF32();
+}
+
+bool isNarrow(Value value) { return getElementTypeOrSelf(value.getType()).isBF16(); }
+
+RankedTensorType narrowed(Type type) {
+  auto tensor = cast<RankedTensorType>(type);
+  return RankedTensorType::get(tensor.getShape(), BFloat16Type::get(type.getContext()),
+                               tensor.getEncoding());
+}
+
+/// The results of a kernel that are activations, or gradients of activations: what is as large as
+/// the batch. All others are small, or sums over the batch, and keep their digits.
+SmallVector<Value> activations(Operation *op) {
+  auto all = [&] { return SmallVector<Value>(op->getResults()); };
+  auto first = [&] { return SmallVector<Value>{op->getResult(0)}; };
+  return TypeSwitch<Operation *, SmallVector<Value>>(op)
+      .Case([&](kernel::GemmOp gemm) {
+        return gemm.getTransposeA() ? SmallVector<Value>() : all(); // else a weight's gradient
+      })
+      .Case<kernel::BatchGemmOp, kernel::NormOp, kernel::SoftmaxOp, kernel::SoftmaxBackwardOp,
+            kernel::EmbeddingOp, kernel::PositionEmbeddingOp, kernel::RotaryOp,
+            kernel::AttentionBackwardOp>([&](auto) { return all(); })
+      .Case<kernel::AttentionOp, kernel::NormBackwardOp>([&](auto) { return first(); })
+      .Case([&](kernel::CrossEntropyGradientOp) { return SmallVector<Value>{op->getResult(1)}; })
+      .Default([](Operation *) { return SmallVector<Value>(); });
+}
+
+/// Operands that a kernel multiplies with each other, and so reads in one type.
+SmallVector<OpOperand *> factors(Operation *op) {
+  auto operands = [&](std::initializer_list<unsigned> numbers) {
+    SmallVector<OpOperand *> list;
+    for (unsigned number : numbers)
+      list.push_back(&op->getOpOperand(number));
+    return list;
+  };
+  return TypeSwitch<Operation *, SmallVector<OpOperand *>>(op)
+      .Case<kernel::GemmOp, kernel::BatchGemmOp>([&](auto) { return operands({0, 1}); })
+      .Case<kernel::AttentionOp>([&](auto) { return operands({0, 1, 2}); })
+      .Case<kernel::AttentionBackwardOp>([&](auto op) {
+        // Q, K, V, O and the gradient of O; the log-sum-exp between them is f32.
+        return operands({0, 1, 2, 3, 5});
+      })
+      .Default([](Operation *) { return SmallVector<OpOperand *>(); });
+}
+
+class Narrowing {
+public:
+  explicit Narrowing(func::FuncOp program) : program(program), builder(program.getContext()) {}
+
+  void run() {
+    separateEmpties();
+    program.walk([&](Operation *op) { collect(op); });
+    spread();
+    retype();
+    castFactors();
+  }
+
+private:
+  void separateEmpties();
+  void collect(Operation *op);
+  void spread();
+  void retype();
+  void retypeBody(linalg::LinalgOp op);
+  void castFactors();
+  Value narrowCopy(Value value);
+
+  void tie(Value a, Value b) {
+    if (isCandidate(a) && isCandidate(b))
+      classes.unionSets(a.getAsOpaquePointer(), b.getAsOpaquePointer());
+  }
+  void pin(Value value) {
+    if (isCandidate(value))
+      pinned.push_back(value);
+  }
+  void *leader(Value value) { return classes.getOrInsertLeaderValue(value.getAsOpaquePointer()); }
+
+  func::FuncOp program;
+  OpBuilder builder;
+  llvm::EquivalenceClasses<void *> classes;
+  SmallVector<Value> seeds, pinned;
+  SmallVector<linalg::LinalgOp> elementwise;
+  llvm::DenseSet<void *> wide, narrow; ///< leaders
+  llvm::DenseMap<Value, Value> casts;
+};
+
+/// An empty tensor says nothing but a shape, and several values may have started from one.
+void Narrowing::separateEmpties() {
+  SmallVector<tensor::EmptyOp> empties;
+  program.walk([&](tensor::EmptyOp op) { empties.push_back(op); });
+  for (tensor::EmptyOp op : empties)
+    for (OpOperand &use : llvm::make_early_inc_range(op->getUses()))
+      if (!op->hasOneUse()) {
+        builder.setInsertionPointAfter(op);
+        use.set(builder.clone(*op)->getResult(0));
+      }
+}
+
+void Narrowing::collect(Operation *op) {
+  for (Value result : op->getResults())
+    if (isCandidate(result))
+      classes.insert(result.getAsOpaquePointer());
+  if (isa<kernel::KernelDialect, linalg::LinalgDialect>(op->getDialect()) &&
+      isa<DestinationStyleOpInterface>(op)) {
+    auto kernel = cast<DestinationStyleOpInterface>(op);
+    for (auto [init, result] : llvm::zip_equal(kernel.getDpsInits(), op->getResults()))
+      tie(init, result);
+    if (auto generic = dyn_cast<linalg::LinalgOp>(op)) {
+      elementwise.push_back(generic);
+      return;
+    }
+    for (Value value : activations(op))
+      if (isCandidate(value))
+        seeds.push_back(value);
+    if (isa<kernel::AttentionOp>(op))
+      tie(op->getOperand(0), op->getResult(0));
+    if (isa<kernel::AttentionBackwardOp>(op))
+      for (Value result : op->getResults())
+        tie(op->getOperand(0), result);
+    return;
+  }
+  if (isa<tensor::EmptyOp>(op))
+    return;
+  if (isa<tensor::ExtractSliceOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(
+          op))
+    return tie(op->getOperand(0), op->getResult(0));
+  if (isa<tensor::InsertSliceOp>(op)) {
+    tie(op->getOperand(0), op->getResult(0));
+    return tie(op->getOperand(1), op->getResult(0));
+  }
+  if (isa<tensor::DimOp>(op))
+    return;
+  if (auto loop = dyn_cast<scf::ForOp>(op)) {
+    for (auto [init, argument, last, result] :
+         llvm::zip_equal(loop.getInits(), loop.getRegionIterArgs(), loop.getYieldedValues(),
+                         loop.getResults())) {
+      tie(init, argument);
+      tie(argument, last);
+      tie(argument, result);
+    }
+    return;
+  }
+  if (isa<scf::YieldOp, linalg::YieldOp>(op))
+    return;
+  // The program's own memory, and whatever else there is.
+  for (Value operand : op->getOperands())
+    pin(operand);
+  for (Value result : op->getResults())
+    pin(result);
+}
+
+/// What elementwise work makes of activations alone is an activation too.
+void Narrowing::spread() {
+  for (Value value : pinned)
+    wide.insert(leader(value));
+  auto mark = [&](Value value) {
+    void *of = leader(value);
+    return !wide.contains(of) && narrow.insert(of).second;
+  };
+  for (Value value : seeds)
+    mark(value);
+  bool changed = true;
+  while (changed) {
+    changed = false;
+    for (linalg::LinalgOp op : elementwise) {
+      if (op.getNumReductionLoops())
+        continue;
+      bool fromActivation = llvm::any_of(op.getDpsInputs(), [&](Value input) {
+        return isCandidate(input) && narrow.contains(leader(input));
+      });
+      if (fromActivation)
+        for (Value result : op->getResults())
+          changed |= isCandidate(result) && mark(result);
+    }
+  }
+}
+
+void Narrowing::retype() {
+  auto narrowValue = [&](Value value) {
+    if (isCandidate(value) && narrow.contains(leader(value)))
+      value.setType(narrowed(value.getType()));
+  };
+  // Leaders are looked up by value, and types change here only.
+  program.walk([&](Operation *op) {
+    for (Value result : op->getResults())
+      narrowValue(result);
+    for (Region &region : op->getRegions())
+      for (Block &block : region)
+        for (Value argument : block.getArguments())
+          narrowValue(argument);
+  });
+  for (linalg::LinalgOp op : elementwise)
+    retypeBody(op);
+}
+
+/// The body goes on computing in f32.
+void Narrowing::retypeBody(linalg::LinalgOp op) {
+  Block *body = op.getBlock();
+  Type f32 = builder.getF32Type();
+  for (auto [operand, argument] : llvm::zip_equal(op->getOperands(), body->getArguments())) {
+    if (!isNarrow(operand) || !argument.getType().isF32())
+      continue;
+    argument.setType(builder.getBF16Type());
+    builder.setInsertionPointToStart(body);
+    auto wider = arith::ExtFOp::create(builder, op.getLoc(), f32, argument);
+    argument.replaceAllUsesExcept(wider, wider);
+  }
+  Operation *yield = body->getTerminator();
+  builder.setInsertionPoint(yield);
+  for (auto [init, value] : llvm::zip_equal(op.getDpsInits(), yield->getOpOperands()))
+    if (isNarrow(init) && value.get().getType().isF32())
+      value.set(arith::TruncFOp::create(builder, op.getLoc(), builder.getBF16Type(), value.get()));
+}
+
+/// `value` in bf16. Views are taken of the cast source, so that a parameter is cast once, whole.
+Value Narrowing::narrowCopy(Value value) {
+  if (isNarrow(value))
+    return value;
+  Value &known = casts[value];
+  if (known)
+    return known;
+  builder.setInsertionPointAfterValue(value);
+  Operation *view = value.getDefiningOp();
+  if (isa_and_nonnull<tensor::ExtractSliceOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp>(
+          view)) {
+    Value source = narrowCopy(view->getOperand(0));
+    builder.setInsertionPointAfterValue(value);
+    Operation *clone = builder.clone(*view);
+    clone->setOperand(0, source);
+    clone->getResult(0).setType(narrowed(value.getType()));
+    return casts[value] = clone->getResult(0);
+  }
+  Location loc = value.getLoc();
+  SmallVector<OpFoldResult> sizes = tensor::getMixedSizes(builder, loc, value);
+  Value empty = tensor::EmptyOp::create(builder, loc, sizes, builder.getBF16Type());
+  auto rank = static_cast<unsigned>(sizes.size());
+  SmallVector<AffineMap> maps(2, builder.getMultiDimIdentityMap(rank));
+  SmallVector<utils::IteratorType> loops(rank, utils::IteratorType::parallel);
+  auto generic = linalg::GenericOp::create(builder, loc, empty.getType(), value, empty, maps, loops,
+                                           [](OpBuilder &b, Location loc, ValueRange arguments) {
+                                             Value narrow = arith::TruncFOp::create(
+                                                 b, loc, b.getBF16Type(), arguments[0]);
+                                             linalg::YieldOp::create(b, loc, narrow);
+                                           });
+  return casts[value] = generic.getResult(0);
+}
+
+void Narrowing::castFactors() {
+  SmallVector<Operation *> kernels;
+  program.walk([&](Operation *op) { kernels.push_back(op); });
+  for (Operation *op : kernels) {
+    SmallVector<OpOperand *> list = factors(op);
+    if (llvm::none_of(list, [](OpOperand *factor) { return isNarrow(factor->get()); }))
+      continue;
+    for (OpOperand *factor : list)
+      if (getElementTypeOrSelf(factor->get().getType()).isF32())
+        factor->set(narrowCopy(factor->get()));
+  }
+}
+
+/// Caches of a decoder are the program's own memory, and its weights would be cast for each token.
+bool hasCache(func::FuncOp program) {
+  for (unsigned i = 0; i < program.getNumArguments(); ++i)
+    if (auto role = program.getArgAttrOfType<StringAttr>(i, "quern.role"); role && role == "cache")
+      return true;
+  return false;
+}
+
+struct Precision : quern::kernels::impl::PrecisionBase<Precision> {
+  using PrecisionBase::PrecisionBase;
+
+  void runOnOperation() override {
+    if (precision != "f32" && precision != "bf16" && precision != "auto") {
+      getOperation().emitError("there is no precision '")
+          << precision << "'; there are f32, bf16 and auto";
+      return signalPassFailure();
+    }
+    for (auto program : getOperation().getOps<func::FuncOp>()) {
+      bool narrow =
+          precision == "bf16" || (precision == "auto" && program->hasAttr("quern.target"));
+      if (!narrow || !program->hasAttr("quern.program") || hasCache(program))
+        continue;
+      Narrowing(program).run();
+      program->setAttr("quern.precision", StringAttr::get(&getContext(), "bf16"));
+      ++numPrograms;
+    }
+  }
+};
+
+} // namespace
