@@ -153,6 +153,11 @@ int CompileCommand::run() {
                     "--target=nvidia and one --gpu, such as --gpu=sm_80\n";
     return 1;
   }
+  if (options.pipeline.precision == "bf16" && options.pipeline.hasCPU()) {
+    llvm::errs() << "quern: error: --precision=bf16 is for --target=nvidia alone: programs for the "
+                    "CPU compute in f32; use --precision=auto for both targets\n";
+    return 1;
+  }
   if (options.output.empty())
     options.output = defaultOutput(options);
   bool isText = options.emit == Emit::Assembly || options.emit == Emit::LLVMIR ||

@@ -1,0 +1,89 @@
+// RUN: quern-opt %s -split-input-file -quern-precision=precision=bf16 -cse -verify-diagnostics | FileCheck %s
+// RUN: quern-opt %s -split-input-file -quern-precision=precision=auto -verify-diagnostics | FileCheck %s --check-prefix=AUTO
+
+// Activations are bf16; the parameter is cast once, whole, outside of the loop, and its gradient is f32.
+
+// CHECK-LABEL: func.func @train(
+// CHECK-SAME:    quern.precision = "bf16"
+// CHECK:         %[[X:.*]] = bufferization.to_tensor %arg0 {{.*}} to tensor<?x8xf32>
+// CHECK:         %[[W:.*]] = bufferization.to_tensor %arg1 {{.*}} to tensor<2x8x8xf32>
+// CHECK:         %[[W16:.*]] = linalg.generic {{.*}} ins(%[[W]] : tensor<2x8x8xf32>) outs(%{{.*}} : tensor<2x8x8xbf16>)
+// CHECK:           arith.truncf %{{.*}} : f32 to bf16
+// CHECK:         %[[Y:.*]] = kernel.norm rms %[[X]] into %{{.*}} -> tensor<?x8xbf16>
+// CHECK:         scf.for {{.*}} iter_args(%[[CARRIED:.*]] = %[[Y]], %{{.*}} = %{{.*}}) -> (tensor<?x8xbf16>, tensor<2x8x8xf32>)
+// CHECK:           %[[SLICE:.*]] = tensor.extract_slice %[[W16]]{{.*}} : tensor<2x8x8xbf16> to tensor<8x8xbf16>
+// CHECK:           %[[Z:.*]] = kernel.gemm %[[CARRIED]], %[[SLICE]] into {{.*}} -> tensor<?x8xbf16>
+// CHECK:           linalg.generic {{.*}} ins(%[[Z]] : tensor<?x8xbf16>) outs(%{{.*}} : tensor<?x8xbf16>)
+// CHECK:             %[[WIDE:.*]] = arith.extf %{{.*}} : bf16 to f32
+// CHECK:             arith.mulf %[[WIDE]], %[[WIDE]] : f32
+// CHECK:           kernel.gemm %[[CARRIED]], %[[Z]] into {{.*}} {transpose_a} : (tensor<?x8xbf16>, tensor<?x8xbf16>, tensor<8x8xf32>) -> tensor<8x8xf32>
+
+// On the CPU, nothing changes unasked.
+// AUTO-LABEL:  func.func @train(
+// AUTO-NOT:    bf16
+func.func @train(%arg0: memref<?x8xf32>, %arg1: memref<2x8x8xf32>, %arg2: memref<2x8x8xf32>) attributes {quern.program} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c2 = arith.constant 2 : index
+  %n = memref.dim %arg0, %c0 : memref<?x8xf32>
+  %x = bufferization.to_tensor %arg0 restrict : memref<?x8xf32> to tensor<?x8xf32>
+  %w = bufferization.to_tensor %arg1 restrict : memref<2x8x8xf32> to tensor<2x8x8xf32>
+  %e = tensor.empty(%n) : tensor<?x8xf32>
+  %g = tensor.empty() : tensor<2x8x8xf32>
+  %h = tensor.empty() : tensor<8x8xf32>
+  %y = kernel.norm rms %x into %e {epsilon = 1.0e-5} : (tensor<?x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+  %r:2 = scf.for %i = %c0 to %c2 step %c1 iter_args(%a = %y, %b = %g) -> (tensor<?x8xf32>, tensor<2x8x8xf32>) {
+    %s = tensor.extract_slice %w[%i, 0, 0] [1, 8, 8] [1, 1, 1] : tensor<2x8x8xf32> to tensor<8x8xf32>
+    %z = kernel.gemm %a, %s into %e : (tensor<?x8xf32>, tensor<8x8xf32>, tensor<?x8xf32>) -> tensor<?x8xf32>
+    %q = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>],
+        iterator_types = ["parallel", "parallel"]} ins(%z : tensor<?x8xf32>) outs(%e : tensor<?x8xf32>) {
+    ^bb0(%in: f32, %out: f32):
+      %m = arith.mulf %in, %in : f32
+      linalg.yield %m : f32
+    } -> tensor<?x8xf32>
+    %dw = kernel.gemm %a, %z into %h {transpose_a} : (tensor<?x8xf32>, tensor<?x8xf32>, tensor<8x8xf32>) -> tensor<8x8xf32>
+    %t = tensor.insert_slice %dw into %b[%i, 0, 0] [1, 8, 8] [1, 1, 1] : tensor<8x8xf32> into tensor<2x8x8xf32>
+    scf.yield %q, %t : tensor<?x8xf32>, tensor<2x8x8xf32>
+  }
+  bufferization.materialize_in_destination %r#1 in restrict writable %arg2 : (tensor<2x8x8xf32>, memref<2x8x8xf32>) -> ()
+  return
+}
+
+// -----
+
+// What goes out of the program has the type of the program's memory; the kernel that makes it widens.
+
+// CHECK-LABEL: func.func @forward(
+// CHECK:         kernel.embedding {{.*}} -> tensor<1x?x8xbf16>
+// CHECK:         kernel.gemm %{{.*}}, %{{.*}} into {{.*}} : (tensor<1x?x8xbf16>, tensor<8x16xbf16>, tensor<1x?x16xf32>) -> tensor<1x?x16xf32>
+// CHECK:         bufferization.materialize_in_destination
+// AUTO-LABEL:  func.func @forward(
+// AUTO:          kernel.embedding {{.*}} -> tensor<1x?x8xbf16>
+func.func @forward(%tokens: memref<1x?xi32>, %table: memref<16x8xf32>, %head: memref<8x16xf32>, %logits: memref<1x?x16xf32>)
+    attributes {quern.program, quern.target = "sm_80"} {
+  %c1 = arith.constant 1 : index
+  %n = memref.dim %tokens, %c1 : memref<1x?xi32>
+  %0 = bufferization.to_tensor %tokens restrict : memref<1x?xi32> to tensor<1x?xi32>
+  %1 = bufferization.to_tensor %table restrict : memref<16x8xf32> to tensor<16x8xf32>
+  %2 = bufferization.to_tensor %head restrict : memref<8x16xf32> to tensor<8x16xf32>
+  %3 = tensor.empty(%n) : tensor<1x?x8xf32>
+  %4 = kernel.embedding %0, %1 into %3 : (tensor<1x?xi32>, tensor<16x8xf32>, tensor<1x?x8xf32>) -> tensor<1x?x8xf32>
+  %5 = tensor.empty(%n) : tensor<1x?x16xf32>
+  %6 = kernel.gemm %4, %2 into %5 : (tensor<1x?x8xf32>, tensor<8x16xf32>, tensor<1x?x16xf32>) -> tensor<1x?x16xf32>
+  bufferization.materialize_in_destination %6 in restrict writable %logits : (tensor<1x?x16xf32>, memref<1x?x16xf32>) -> ()
+  return
+}
+
+// -----
+
+// A program with a cache would cast all weights for each token: it stays as it is.
+
+// CHECK-LABEL: func.func @decode(
+// CHECK-NOT:     bf16
+func.func @decode(%x: memref<1x8xf32>, %cache: memref<4x8xf32> {quern.role = "cache"}) attributes {quern.program} {
+  %0 = bufferization.to_tensor %x restrict writable : memref<1x8xf32> to tensor<1x8xf32>
+  %1 = tensor.empty() : tensor<1x8xf32>
+  %2 = kernel.norm rms %0 into %1 {epsilon = 1.0e-5} : (tensor<1x8xf32>, tensor<1x8xf32>) -> tensor<1x8xf32>
+  bufferization.materialize_in_destination %2 in restrict writable %x : (tensor<1x8xf32>, memref<1x8xf32>) -> ()
+  return
+}
