@@ -216,10 +216,11 @@ LogicalResult AttentionOp::verify() {
 }
 
 LogicalResult AttentionBackwardOp::verify() {
-  if (failed(outputsBetween(*this, getOutputs(), 3, 3)) ||
+  if (failed(outputsBetween(*this, getOutputs(), 4, 4)) ||
       failed(sameShape(*this, getQ(), getOutputs()[0], "Q and dQ")) ||
       failed(sameShape(*this, getK(), getOutputs()[1], "K and dK")) ||
       failed(sameShape(*this, getV(), getOutputs()[2], "V and dV")) ||
+      failed(sameShape(*this, getLse(), getOutputs()[3], "the log-sum-exp and D")) ||
       failed(sameShape(*this, getO(), getGradient(), "O and dO")))
     return failure();
   return attentionFits(*this, getQ(), getK(), getV(), getO(), getLse(), getMask(), getLengths());

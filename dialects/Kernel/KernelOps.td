@@ -99,7 +99,8 @@ def Kernel_AttentionBackwardOp : Kernel_Op<"attention_backward", [AttrSizedOpera
   let description = [{
     With P = exp(scale Q K^T + mask - lse) and D = rowsum(dO * O): `dV = P^T dO`,
     `dS = P * (dO V^T - D)`, `dQ = scale dS K`, `dK = scale dS^T Q`; K and V of a group sum over its
-    heads. Shapes as in `kernel.attention`; outputs dQ, dK, dV. No offset: training sees whole sequences.
+    heads. Shapes as in `kernel.attention`; outputs dQ, dK, dV, and D [B, H, T], which targets that compute dQ and dK
+    apart need in both. No offset: training sees whole sequences.
   }];
   let arguments = (ins Kernel_Buffer:$q, Kernel_Buffer:$k, Kernel_Buffer:$v, Kernel_Buffer:$o,
       Kernel_Buffer:$lse, Kernel_Buffer:$gradient, Optional<Kernel_Buffer>:$mask,

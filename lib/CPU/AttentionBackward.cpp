@@ -75,10 +75,14 @@ void Backward::clear(Value gradient, Value batchIndex, Value group, int64_t widt
   });
 }
 
-/// The log-sum-exp of each query, finite, and D = rowsum(dO * O); 0 for queries past the end.
+/// The log-sum-exp of each query, finite, and D = rowsum(dO * O), which is an output as well; 0 for
+/// queries past the end.
 void Backward::loadStatistics(Value batchIndex, Value head, Value firstQuery, Value count) {
   Value zero = e.index(0), one = e.index(1);
   Value logSumExp = rowAt(e, in.getLse(), {batchIndex, head});
+  Value rowSums = rowAt(e, in.getOutputs()[3], {batchIndex, head});
+  Value firstLane = vector::ConstantMaskOp::create(
+      b, loc, VectorType::get({t.lanes}, b.getI1Type()), ArrayRef<int64_t>{1});
   Value none = v.splat(-std::numeric_limits<double>::infinity());
   e.forLoop(zero, e.index(t.blockQueries), t.lanes, [&](Value column) {
     Value left = t.maximum(t.subtract(count, column), zero);
@@ -100,7 +104,9 @@ void Backward::loadStatistics(Value batchIndex, Value head, Value firstQuery, Va
                       Value gradient = t.load(outputTile, row, column);
                       return SmallVector<Value>{v.fma(o, gradient, carried[0])};
                     })[0];
-    memref::StoreOp::create(b, loc, v.sum(sum), statistics, ValueRange{one, row});
+    Value total = v.sum(sum);
+    memref::StoreOp::create(b, loc, total, statistics, ValueRange{one, row});
+    v.store(v.splat(total), rowSums, t.add(firstQuery, row), firstLane);
   });
 }
 

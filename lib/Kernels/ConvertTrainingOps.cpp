@@ -124,12 +124,17 @@ LogicalResult Converter::convertTraining(Operation *op, bool &known) {
         });
       })
       .Case([&](AttentionBackwardOp op) {
-        several([&](TypeRange types, ValueRange outputs) {
-          return kernel::AttentionBackwardOp::create(
-              b, loc, types, get(op.getQ()), get(op.getK()), get(op.getV()), get(op.getO()),
-              get(op.getLse()), get(op.getGradient()), get(op.getMask()), get(op.getLengths()),
-              outputs, op.getCausal(), op.getScale());
-        });
+        Type element = cast<RankedTensorType>(op.getLse().getType()).getElementType();
+        SmallVector<Value> outputs;
+        for (Value result : op.getResults())
+          outputs.push_back(destination(result));
+        outputs.push_back(empty(loc, dims.of(op.getLse()), element));
+        auto gradients = kernel::AttentionBackwardOp::create(
+            b, loc, TypeRange(ValueRange(outputs)), get(op.getQ()), get(op.getK()), get(op.getV()),
+            get(op.getO()), get(op.getLse()), get(op.getGradient()), get(op.getMask()),
+            get(op.getLengths()), outputs, op.getCausal(), op.getScale());
+        for (auto [result, converted] : llvm::zip(op.getResults(), gradients.getResults()))
+          set(result, converted);
       })
       .Case([&](CrossEntropyBackwardOp op) {
         Type element = cast<RankedTensorType>(op.getLogits().getType()).getElementType();

@@ -64,9 +64,9 @@ class Case:
             ", ".join("%" + o for o in outputs), attributes, ", ".join(t[n] for n in inputs + outputs))
         if not self.backward:
             return text
-        t.update(g=t["o"], dq=t["q"], dk=t["k"], dv=t["v"])
+        t.update(g=t["o"], dq=t["q"], dk=t["k"], dv=t["v"], d=t["lse"])
         inputs = ["q", "k", "v", "o", "lse", "g"] + extra
-        outputs = ["dq", "dk", "dv"]
+        outputs = ["dq", "dk", "dv", "d"]
         operands = "%q, %k, %v, %o, %lse, %g" + "".join(" %s %%%s" % (e, e) for e in extra)
         return text + "func.func @%s_backward(%s) {\n  kernel.attention_backward %s into %s %s : (%s) -> ()\n  return\n}\n" % (
             name, ", ".join("%%%s: %s" % (n, t[n]) for n in inputs + outputs), operands,
@@ -74,7 +74,7 @@ class Case:
 
 
 def reference(case, q, k, v, mask, lengths, offset, g):
-    """O, log-sum-exp and the three gradients, in f64."""
+    """O, log-sum-exp, the three gradients and D, in f64."""
     repeat = case.H // case.G
     q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
     kk, vv = np.repeat(k, repeat, 2), np.repeat(v, repeat, 2)
@@ -99,11 +99,12 @@ def reference(case, q, k, v, mask, lengths, offset, g):
     g = np.asarray(g, np.float64)
     dv = np.einsum("bhts,bthe->bshe", p, g)
     dp = np.einsum("bthe,bshe->bhts", g, vv)
-    ds = p * (dp - np.einsum("bthe,bthe->bht", g, o)[..., None]) * case.scale
+    d = np.einsum("bthe,bthe->bht", g, o)
+    ds = p * (dp - d[..., None]) * case.scale
     dq = np.einsum("bhts,bshd->bthd", ds, kk)
     dk = np.einsum("bhts,bthd->bshd", ds, q)
     sum_heads = lambda x: x.reshape(B, S, case.G, repeat, -1).sum(3)
-    return o, lse, dq, sum_heads(dk), sum_heads(dv)
+    return o, lse, dq, sum_heads(dk), sum_heads(dv), d
 
 
 def normal(shape):
@@ -129,7 +130,7 @@ def check(program, name, case, B, T, S, offset):
         dq, dk, dv = (guarded(x.shape) for x in (q, k, v))
         o, g = guarded((B, T, H, E)), guarded((B, T, H, E), fill=normal((B, T, H, E)))
         whole_guards = [q, k, v, dq, dk, dv, o, g]
-    lse = guarded((B, H, T))
+    lse, d = guarded((B, H, T)), guarded((B, H, T))
     extra, mask, lengths = [], None, None
     if case.mask is not None:
         shape = tuple({"B": B, "H": H, "T": T, "S": S, "1": 1}[c] for c in case.mask)
@@ -162,9 +163,9 @@ def check(program, name, case, B, T, S, offset):
     if not case.backward:
         return
     untouched = gradients.copy() if case.fused else None
-    program.same_bits(name + "_backward", q, k, v, o, lse, g, *extra, dq, dk, dv)
-    check_guards(*whole_guards, lse, *extra)
-    for label, got, want in zip(("dq", "dk", "dv"), (dq, dk, dv), wanted[2:]):
+    program.same_bits(name + "_backward", q, k, v, o, lse, g, *extra, dq, dk, dv, d)
+    check_guards(*whole_guards, lse, d, *extra)
+    for label, got, want in zip(("dq", "dk", "dv", "d"), (dq, dk, dv, d), wanted[2:]):
         check_close("%s %s" % (what, label), got, want, 1e-5 * (1 + np.abs(want)) * max(1, T / 256) ** 0.5)
 
 

@@ -187,7 +187,15 @@ func.func @f(%q: memref<2x5x6x8xf32>, %k: memref<2x5x6x8xf32>, %v: memref<2x5x6x
 
 func.func @f(%q: memref<2x5x6x8xf32>, %l: memref<2x6x5xf32>, %e: memref<2x5x6x4xf32>) {
   // expected-error @below {{K and dK differ in shape}}
-  kernel.attention_backward %q, %q, %q, %q, %l, %q into %q, %e, %q {scale = 1.0 : f64} : (memref<2x5x6x8xf32>, memref<2x5x6x8xf32>, memref<2x5x6x8xf32>, memref<2x5x6x8xf32>, memref<2x6x5xf32>, memref<2x5x6x8xf32>, memref<2x5x6x8xf32>, memref<2x5x6x4xf32>, memref<2x5x6x8xf32>) -> ()
+  kernel.attention_backward %q, %q, %q, %q, %l, %q into %q, %e, %q, %l {scale = 1.0 : f64} : (memref<2x5x6x8xf32>, memref<2x5x6x8xf32>, memref<2x5x6x8xf32>, memref<2x5x6x8xf32>, memref<2x6x5xf32>, memref<2x5x6x8xf32>, memref<2x5x6x8xf32>, memref<2x5x6x4xf32>, memref<2x5x6x8xf32>, memref<2x6x5xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%q: memref<2x5x6x8xf32>, %l: memref<2x6x5xf32>, %d: memref<2x5x6xf32>) {
+  // expected-error @below {{the log-sum-exp and D differ in shape}}
+  kernel.attention_backward %q, %q, %q, %q, %l, %q into %q, %q, %q, %d {scale = 1.0 : f64} : (memref<2x5x6x8xf32>, memref<2x5x6x8xf32>, memref<2x5x6x8xf32>, memref<2x5x6x8xf32>, memref<2x6x5xf32>, memref<2x5x6x8xf32>, memref<2x5x6x8xf32>, memref<2x5x6x8xf32>, memref<2x5x6x8xf32>, memref<2x5x6xf32>) -> ()
   return
 }
 

@@ -31,9 +31,9 @@ func.func @attention(%q: memref<2x?x4x8xf32>, %k: memref<2x?x2x8xf32>, %mask: me
   kernel.attention %q, %k, %k mask %mask lengths %lengths offset %offset into %y, %lse {causal, scale = 0.5 : f64}
       : (memref<2x?x4x8xf32>, memref<2x?x2x8xf32>, memref<2x?x2x8xf32>, memref<?x?xf32>, memref<2xi32>, memref<i32>, memref<2x?x4x8xf32>, memref<2x4x?xf32>) -> ()
   // CHECK: kernel.attention_backward
-  kernel.attention_backward %q, %k, %k, %y, %lse, %y lengths %lengths into %q, %dk, %dk {scale = 0.5 : f64}
+  kernel.attention_backward %q, %k, %k, %y, %lse, %y lengths %lengths into %q, %dk, %dk, %lse {scale = 0.5 : f64}
       : (memref<2x?x4x8xf32>, memref<2x?x2x8xf32>, memref<2x?x2x8xf32>, memref<2x?x4x8xf32>, memref<2x4x?xf32>, memref<2x?x4x8xf32>, memref<2xi32>,
-         memref<2x?x4x8xf32>, memref<2x?x2x8xf32>, memref<2x?x2x8xf32>) -> ()
+         memref<2x?x4x8xf32>, memref<2x?x2x8xf32>, memref<2x?x2x8xf32>, memref<2x4x?xf32>) -> ()
   // CHECK: kernel.rotary
   kernel.rotary %q offset %offset into %y {base = 1.0e4 : f64, interleaved, inverse} : (memref<2x?x4x8xf32>, memref<i32>, memref<2x?x4x8xf32>) -> ()
   // CHECK: kernel.cache_append
