@@ -5,20 +5,16 @@
 //
 //===---------------------------------------------------------------------------------------------===//
 // Cosines and sines of a position are computed once, in f64 vectors, and serve all heads and
-// sequences. The angle of a far position has to be reduced with care: f32 would have no digits left
-// at position 10^6. Here the quarter turns are subtracted in three parts of pi/2 (Cody and Waite
-// 1980), and Taylor series on [-pi/4, pi/4] give 1e-11, far below the rounding to f32.
+// sequences.
 
+#include "quern/Emission/Rotary.h"
 #include "Emitters.h"
 #include "Rows.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/BuiltinOps.h"
-
-#include <cmath>
 
 using namespace mlir;
 
@@ -30,12 +26,9 @@ namespace {
 Value frequencies(Emission &e, int64_t width, double base) {
   OpBuilder &b = e.builder;
   auto module = b.getInsertionBlock()->getParent()->getParentOfType<ModuleOp>();
-  int64_t pairs = width / 2;
+  SmallVector<double> values = rotaryFrequencies(width, base);
   // Whole vectors: the rest of the last one is 0.
-  int64_t lanes = e.machine.lanes(b.getF64Type());
-  SmallVector<double> values(llvm::alignTo(pairs, lanes), 0.0);
-  for (int64_t i = 0; i < pairs; ++i)
-    values[i] = std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(width));
+  values.resize(llvm::alignTo(values.size(), e.machine.lanes(b.getF64Type())), 0.0);
   auto tensor = RankedTensorType::get({static_cast<int64_t>(values.size())}, b.getF64Type());
   auto initial = DenseElementsAttr::get(tensor, llvm::ArrayRef<double>(values));
   auto type = MemRefType::get(tensor.getShape(), b.getF64Type());
@@ -56,51 +49,6 @@ Value frequencies(Emission &e, int64_t width, double base) {
                                      b.getI64IntegerAttr(64));
   }
   return memref::GetGlobalOp::create(b, e.loc, type, table.getSymName());
-}
-
-/// Sine and cosine of f64 angles (0 <= angle < 2^31) as vectors of f64.
-std::pair<Value, Value> sineAndCosine(Vectors &v, Value angle) {
-  Emission &e = v.emission;
-  OpBuilder &b = e.builder;
-  Location loc = e.loc;
-  // pi/2, in parts of 33 bits: their products with up to 2^20 turns are exact, fused or not.
-  constexpr double parts[] = {0x1.921fb544p+0, 0x1.0b4611a6p-34, 0x1.3198a2e037073p-69};
-  Value turns = math::RoundEvenOp::create(b, loc, v.mul(angle, v.splat(2 / M_PI)));
-  Value x = angle;
-  for (double part : parts)
-    x = v.fma(turns, v.splat(-part), x);
-  Value square = v.mul(x, x);
-  auto series = [&](ArrayRef<double> coefficients) {
-    Value sum = v.splat(coefficients.front());
-    for (double coefficient : coefficients.drop_front())
-      sum = v.fma(sum, square, v.splat(coefficient));
-    return sum;
-  };
-  // 1 / n! with alternating signs, from the highest down.
-  Value sine = v.mul(x, series({1.0 / 6227020800, -1.0 / 39916800, 1.0 / 362880, -1.0 / 5040,
-                                1.0 / 120, -1.0 / 6, 1.0}));
-  Value cosine =
-      series({1.0 / 479001600, -1.0 / 3628800, 1.0 / 40320, -1.0 / 720, 1.0 / 24, -0.5, 1.0});
-  auto integers = VectorType::get({v.lanes}, b.getI32Type());
-  Value quarter = arith::FPToSIOp::create(b, loc, integers, turns);
-  auto splat = [&](int32_t value) -> Value {
-    return arith::ConstantOp::create(b, loc,
-                                     DenseElementsAttr::get(integers, b.getI32IntegerAttr(value)));
-  };
-  auto bit = [&](Value value, int32_t mask) -> Value {
-    Value kept = arith::AndIOp::create(b, loc, value, splat(mask));
-    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, kept, splat(0));
-  };
-  // Quarters 1 and 3 swap the two; the sine is negative in 2 and 3, the cosine in 1 and 2.
-  Value odd = bit(quarter, 1);
-  Value newSine = arith::SelectOp::create(b, loc, odd, cosine, sine);
-  Value newCosine = arith::SelectOp::create(b, loc, odd, sine, cosine);
-  auto negateWhere = [&](Value condition, Value value) -> Value {
-    Value negated = arith::NegFOp::create(b, loc, value);
-    return arith::SelectOp::create(b, loc, condition, negated, value);
-  };
-  Value after = arith::AddIOp::create(b, loc, quarter, splat(1));
-  return {negateWhere(bit(quarter, 2), newSine), negateWhere(bit(after, 2), newCosine)};
 }
 
 class Rotary {
@@ -130,7 +78,9 @@ void Rotary::fillTables(Value position) {
   Value integer = arith::IndexCastOp::create(b, e.loc, b.getI64Type(), position);
   Value angle = wide.splat(arith::SIToFPOp::create(b, e.loc, b.getF64Type(), integer).getResult());
   e.forLoop(e.index(0), e.index(llvm::alignTo(width / 2, wide.lanes)), wide.lanes, [&](Value pair) {
-    auto [sine, cosine] = sineAndCosine(wide, wide.mul(angle, wide.load(table, pair)));
+    auto [sine, cosine] =
+        sineAndCosine(b, e.loc, wide.mul(angle, wide.load(table, pair)),
+                      [&](Value x, Value y, Value z) { return wide.fma(x, y, z); });
     if (op.getInverse())
       sine = arith::NegFOp::create(b, e.loc, sine);
     if (!op.getInterleaved()) {

@@ -268,6 +268,24 @@ Value Emission::scratch(ArrayRef<int64_t> shape, Type element) {
   return memory;
 }
 
+Value Emission::constants(Thread &t, StringRef what, DenseElementsAttr values) {
+  MLIRContext *context = device.getContext();
+  auto space = mlir::gpu::AddressSpaceAttr::get(context, mlir::gpu::AddressSpace::Global);
+  auto type = MemRefType::get(values.getType().getShape(), values.getElementType(),
+                              MemRefLayoutAttrInterface(), space);
+  OpBuilder code(context);
+  code.setInsertionPointToStart(device.getBody());
+  auto global =
+      memref::GlobalOp::create(code, loc, symbol(what), code.getStringAttr("private"), type, values,
+                               /*constant=*/true, code.getI64IntegerAttr(64));
+  return memref::GetGlobalOp::create(t.builder, t.loc, type, global.getSymName());
+}
+
+Value Emission::constants(Thread &t, StringRef what, ArrayRef<double> values) {
+  auto type = RankedTensorType::get({static_cast<int64_t>(values.size())}, t.builder.getF64Type());
+  return constants(t, what, DenseElementsAttr::get(type, values));
+}
+
 Value atMost(Emission &e, Value count, int64_t limit) {
   return emission::minIndex(e, count, e.index(limit));
 }

@@ -31,7 +31,8 @@ namespace {
 
 LogicalResult emitKernel(Operation *op, ValueRange operands, nvidia::Emission &emission) {
   return TypeSwitch<Operation *, LogicalResult>(op)
-      .Case<kernel::NormOp, linalg::GenericOp>(
+      .Case<kernel::AttentionOp, kernel::AttentionBackwardOp, kernel::CacheAppendOp, kernel::NormOp,
+            kernel::RotaryOp, linalg::GenericOp>(
           [&](auto kernel) { return emit(kernel, operands, emission); })
       .Default([](Operation *op) { return op->emitOpError("has no emitter for NVIDIA GPUs"); });
 }
@@ -152,20 +153,12 @@ LogicalResult Emitter::run(func::FuncOp program) {
 /// One block copies the constant from the device's code to `place`.
 static void emitConstant(memref::GlobalOp global, Value place, nvidia::Emission &e) {
   auto type = cast<MemRefType>(place.getType());
-  auto space = mlir::gpu::AddressSpaceAttr::get(type.getContext(), mlir::gpu::AddressSpace::Global);
-  auto onDevice = MemRefType::get({type.getNumElements()}, type.getElementType(),
-                                  MemRefLayoutAttrInterface(), space);
   auto values = cast<DenseElementsAttr>(*global.getInitialValue());
-  auto flat = values.reshape(RankedTensorType::get(onDevice.getShape(), type.getElementType()));
-  std::string symbol = e.symbol("values");
-  OpBuilder code(e.deviceModule().getContext());
-  code.setInsertionPointToStart(e.deviceModule().getBody());
-  memref::GlobalOp::create(code, e.loc, symbol, code.getStringAttr("private"), onDevice, flat,
-                           /*constant=*/true, code.getI64IntegerAttr(64));
+  auto flat = values.reshape(RankedTensorType::get({type.getNumElements()}, type.getElementType()));
   Value target = emission::flatten(e, place);
   constexpr int64_t threads = 256;
   e.launch({}, threads, {target}, [&](Thread &t, ValueRange operands) {
-    Value from = memref::GetGlobalOp::create(t.builder, t.loc, onDevice, symbol);
+    Value from = e.constants(t, "values", flat);
     t.strided(t.thread(), t.index(type.getNumElements()), t.index(threads),
               [&](Value i) { t.store(t.load(from, i), operands[0], i); });
   });

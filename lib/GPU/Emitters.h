@@ -27,8 +27,14 @@ namespace quern::nvidia {
 
 // Elementwise.cpp: any linalg.generic on memrefs.
 QUERN_EMITTER(mlir::linalg::GenericOp);
+// Attention*.cpp
+QUERN_EMITTER(kernel::AttentionOp);
+QUERN_EMITTER(kernel::AttentionBackwardOp);
 // Norm*.cpp
 QUERN_EMITTER(kernel::NormOp);
+// Rotary.cpp, Cache.cpp
+QUERN_EMITTER(kernel::RotaryOp);
+QUERN_EMITTER(kernel::CacheAppendOp);
 
 #undef QUERN_EMITTER
 

@@ -8,8 +8,6 @@
 
 #include "Rows.h"
 
-#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
-
 using namespace mlir;
 
 namespace quern::nvidia {
@@ -44,12 +42,7 @@ Value Team::max(Value value) {
   return isWarp ? t.overWarp(value, larger) : t.overBlock(value, larger);
 }
 
-void Team::fence() {
-  if (!isWarp)
-    return t.barrier();
-  Value all = arith::ConstantOp::create(t.builder, t.loc, t.builder.getI32IntegerAttr(-1));
-  NVVM::SyncWarpOp::create(t.builder, t.loc, all);
-}
+void Team::fence() { isWarp ? t.syncWarp() : t.barrier(); }
 
 void Team::onFirst(llvm::function_ref<void()> body) { t.when(t.equal(rank(), t.index(0)), body); }
 

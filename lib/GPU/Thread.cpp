@@ -9,9 +9,11 @@
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -79,13 +81,16 @@ void Thread::when(Value condition, llvm::function_ref<void()> body) {
 
 SmallVector<Value> Thread::when(Value condition, ValueRange otherwise,
                                 llvm::function_ref<SmallVector<Value>()> body) {
-  auto conditional = scf::IfOp::create(builder, loc, otherwise.getTypes(), condition,
-                                       /*withElseRegion=*/true);
-  OpBuilder::InsertionGuard guard(builder);
-  builder.setInsertionPointToStart(conditional.thenBlock());
-  scf::YieldOp::create(builder, loc, body());
-  builder.setInsertionPointToStart(conditional.elseBlock());
-  scf::YieldOp::create(builder, loc, otherwise);
+  return choose(condition, body, [&] { return SmallVector<Value>(otherwise); });
+}
+
+SmallVector<Value> Thread::choose(Value condition, llvm::function_ref<SmallVector<Value>()> one,
+                                  llvm::function_ref<SmallVector<Value>()> other) {
+  auto write = [&](llvm::function_ref<SmallVector<Value>()> values) {
+    return [&, values](OpBuilder &, Location) { scf::YieldOp::create(builder, loc, values()); };
+  };
+  // The builder that the callbacks get is ours.
+  auto conditional = scf::IfOp::create(builder, loc, condition, write(one), write(other));
   return SmallVector<Value>(conditional.getResults());
 }
 
@@ -106,6 +111,31 @@ Value Thread::loadWhere(Value condition, Value memref, ValueRange indices, Type 
   return when(condition, zero, [&] { return SmallVector<Value>{load(memref, indices, type)}; })[0];
 }
 
+SmallVector<Value> Thread::loadVector(Value memref, ValueRange indices, int64_t count) {
+  if (count == 1)
+    return {load(memref, indices)};
+  Type element = cast<MemRefType>(memref.getType()).getElementType();
+  int64_t bytes = count * llvm::divideCeil(element.getIntOrFloatBitWidth(), 8);
+  Value vector = vector::LoadOp::create(builder, loc, VectorType::get({count}, element), memref,
+                                        indices, /*nontemporal=*/false, llvm::MaybeAlign(bytes));
+  SmallVector<Value> values;
+  for (int64_t i = 0; i < count; ++i)
+    values.push_back(vector::ExtractOp::create(builder, loc, vector, i));
+  return values;
+}
+
+Value Thread::isAligned(Value memref, int64_t bytes) {
+  auto type = cast<MemRefType>(memref.getType());
+  int64_t size = llvm::divideCeil(type.getElementTypeBitWidth(), 8);
+  auto metadata = memref::ExtractStridedMetadataOp::create(builder, loc, memref);
+  Value address = memref::ExtractAlignedPointerAsIndexOp::create(builder, loc, memref);
+  auto inBytes = [&](Value elements) { return emission::mulIndex(*this, elements, index(size)); };
+  Value all = emission::addIndex(*this, address, inBytes(metadata.getOffset()));
+  for (Value stride : metadata.getStrides().drop_back())
+    all = arith::OrIOp::create(builder, loc, all, inBytes(stride));
+  return equal(arith::AndIOp::create(builder, loc, all, index(bytes - 1)), index(0));
+}
+
 Value Thread::shared(ArrayRef<int64_t> shape, Type element) {
   MLIRContext *context = builder.getContext();
   auto space = mlir::gpu::AddressSpaceAttr::get(context, mlir::gpu::AddressSpace::Workgroup);
@@ -120,6 +150,10 @@ Value Thread::shared(ArrayRef<int64_t> shape, Type element) {
 }
 
 void Thread::barrier() { mlir::gpu::BarrierOp::create(builder, loc); }
+void Thread::syncWarp() {
+  Value all = arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(-1));
+  NVVM::SyncWarpOp::create(builder, loc, all);
+}
 
 Value Thread::exchange(Value value, int64_t distance) {
   return mlir::gpu::ShuffleOp::create(builder, loc, value, static_cast<int32_t>(distance),
@@ -127,11 +161,12 @@ Value Thread::exchange(Value value, int64_t distance) {
       .getShuffleResult();
 }
 
-Value Thread::overWarp(Value value, Combine combine) {
-  for (int64_t distance = warpSize / 2; distance; distance /= 2)
+Value Thread::overLanes(Value value, int64_t lanes, Combine combine) {
+  for (int64_t distance = lanes / 2; distance; distance /= 2)
     value = combine(value, exchange(value, distance));
   return value;
 }
+Value Thread::overWarp(Value value, Combine combine) { return overLanes(value, warpSize, combine); }
 
 Value Thread::overBlock(Value value, Combine combine) {
   value = overWarp(value, combine);

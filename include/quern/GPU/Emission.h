@@ -51,6 +51,11 @@ public:
   /// must be static, so that the size of the arena stays a closed formula.
   mlir::Value scratch(llvm::ArrayRef<int64_t> shape, mlir::Type element);
 
+  /// Rank-1 `values` as constants of the device's code, in global memory, seen from a kernel.
+  /// `what` names them: once in the kernels of this op.
+  mlir::Value constants(Thread &thread, llvm::StringRef what, mlir::DenseElementsAttr values);
+  mlir::Value constants(Thread &thread, llvm::StringRef what, llvm::ArrayRef<double> values);
+
   /// A name for a symbol of this kernel's device code.
   std::string symbol(llvm::StringRef what) const { return (llvm::Twine(name) + "_" + what).str(); }
   mlir::gpu::GPUModuleOp deviceModule() const { return device; }

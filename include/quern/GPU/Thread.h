@@ -55,6 +55,11 @@ public:
   llvm::SmallVector<mlir::Value> when(mlir::Value condition, mlir::ValueRange otherwise,
                                       llvm::function_ref<llvm::SmallVector<mlir::Value>()> body);
 
+  /// The values of the one where `condition` holds, of the other elsewhere.
+  llvm::SmallVector<mlir::Value> choose(mlir::Value condition,
+                                        llvm::function_ref<llvm::SmallVector<mlir::Value>()> one,
+                                        llvm::function_ref<llvm::SmallVector<mlir::Value>()> other);
+
   /// An element, in `type` (a float type; the element's own when null).
   mlir::Value load(mlir::Value memref, mlir::ValueRange indices, mlir::Type type = {});
   /// `value` in the type of the memref's elements.
@@ -63,16 +68,29 @@ public:
   mlir::Value loadWhere(mlir::Value condition, mlir::Value memref, mlir::ValueRange indices,
                         mlir::Type type = {});
 
+  /// `count` neighbours of the last dimension, in one access where they are 16 bytes or less; they
+  /// must lie at a multiple of their size.
+  llvm::SmallVector<mlir::Value> loadVector(mlir::Value memref, mlir::ValueRange indices,
+                                            int64_t count);
+
+  /// i1: whether every index of the last dimension's first element lies at a multiple of `bytes`.
+  mlir::Value isAligned(mlir::Value memref, int64_t bytes);
+
   /// Memory that the block shares, 16-byte aligned, uninitialized. `shape` and `element` say what
   /// it holds.
   mlir::Value shared(llvm::ArrayRef<int64_t> shape, mlir::Type element);
   /// All threads of the block wait for each other; what was written to memory before is visible to
   /// them after. Every thread of the block must come here.
   void barrier();
+  /// The same for the threads of a warp.
+  void syncWarp();
 
   /// The value of lane `lane ^ distance`.
   mlir::Value exchange(mlir::Value value, int64_t distance);
   using Combine = llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)>;
+  /// The values of `lanes` (a power of two) neighbouring lanes combined, by halves, in each of
+  /// them; every lane of the warp must come here.
+  mlir::Value overLanes(mlir::Value value, int64_t lanes, Combine combine);
   /// All lanes' values combined, by halves, in every lane.
   mlir::Value overWarp(mlir::Value value, Combine combine);
   /// All threads' values combined: first over each warp, then over the warps in order. In every
