@@ -1,0 +1,239 @@
+#===- device.py - Compile kernels for GPUs and run them on the emulator ---------------------------===#
+#
+# Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+#===---------------------------------------------------------------------------------------------===#
+"""Compile functions made of kernel ops for a GPU and call them on NumPy arrays: the program's own host code asks for
+the launches, and the emulator executes the PTX and checks it.
+
+    from device import Program, function, output, check_close
+
+    program = Program(function("f", {"x": "memref<?x768xf32>", "y": "memref<?x768xf32>"},
+                               "kernel.softmax %x into %y : (memref<?x768xf32>, memref<?x768xf32>) -> ()"), "sm_80")
+    y = output((5, 768))          # uninitialized on the device; must be written everywhere
+    program("f", x, y)            # raises on anything that the emulator finds
+    program.same_bits("f", x, y)  # other schedules of the warps give the same bits
+
+Arguments are dense arrays, contiguous in memory; strided operands are made in the function's body, by memref.subview.
+bf16 arrays are uint16 arrays: `bf16(x)` rounds to them, `from_bf16(x)` reads them. quern-opt is taken from PATH,
+LLVM's tools from QUERN_LLVM_BIN.
+"""
+
+import ctypes
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), os.pardir, "CPU"))
+from kernel_harness import CompileError, check_close  # noqa: E402,F401 (check_close is for our users)
+
+LLVM = os.environ.get("QUERN_LLVM_BIN") or "/usr/lib/llvm-22/bin"
+ARCHITECTURES = ("sm_80", "sm_90a")
+
+
+def _run(command):
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        raise CompileError(" ".join(command) + "\n" + result.stderr)
+    return result.stdout + result.stderr
+
+
+def _load_device():
+    build = os.path.dirname(os.path.dirname(shutil.which("quern-opt")))
+    # Programs that are loaded later find quern_device_launch in it.
+    library = ctypes.CDLL(os.path.join(build, "test", "GPU", "libquern_emulated_device.so"), ctypes.RTLD_GLOBAL)
+    library.device_allocate.restype = library.device_uninitialized.restype = ctypes.c_uint64
+    library.device_problems.restype = ctypes.c_char_p
+    return library
+
+
+_device = None
+
+
+def function(name, arguments, body):
+    """The text of a program: `arguments` maps names to types of dense memrefs, `body` has one kernel or more."""
+    signature = ", ".join("%%%s: %s" % argument for argument in arguments.items())
+    return """func.func @%s(%s, %%arena: memref<?xi8> {quern.arena}) attributes {quern.program} {
+  %s
+  return
+}
+func.func @%s.arena_bytes(%s) -> i64 {
+  %%none = arith.constant 0 : i64
+  return %%none : i64
+}
+""" % (name, signature, body, name, signature)
+
+
+class Output(np.ndarray):
+    """An array that is uninitialized on the device when a program starts."""
+
+
+def output(shape, dtype=np.float32):
+    return np.zeros(shape, dtype).view(Output)
+
+
+def bf16(x):
+    """Rounds to the nearest bf16, ties to even."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def from_bf16(x):
+    return (np.asarray(x).astype(np.uint32) << 16).view(np.float32)
+
+
+class _Row(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("run", ctypes.c_void_p), ("arena_bytes", ctypes.c_void_p)]
+
+
+class _Code(ctypes.Structure):
+    _fields_ = [("architecture", ctypes.c_char_p), ("text", ctypes.c_char_p), ("programs", ctypes.POINTER(_Row))]
+
+
+def _descriptor(address, array):
+    class Memref(ctypes.Structure):
+        _fields_ = [("allocated", ctypes.c_uint64), ("aligned", ctypes.c_uint64), ("offset", ctypes.c_int64),
+                    ("shape", ctypes.c_int64 * (2 * array.ndim))]
+
+    strides = [stride // array.itemsize for stride in array.strides]
+    return Memref(address, address, 0, (ctypes.c_int64 * (2 * array.ndim))(*array.shape, *strides))
+
+
+class Program:
+    """The functions of an MLIR text, compiled for `architecture` and loaded."""
+
+    def __init__(self, text, architecture="sm_80", keep=None):
+        global _device
+        _device = _device or _load_device()
+        self.architecture = architecture
+        directory = keep or tempfile.mkdtemp(prefix="quern-device-")
+        try:
+            self._build(text, directory)
+        finally:
+            if not keep:
+                shutil.rmtree(directory, ignore_errors=True)
+
+    def _build(self, text, directory):
+        path = lambda name: os.path.join(directory, name)
+        with open(path("kernels.mlir"), "w") as file:
+            file.write('module attributes {quern.model = "{}"} {\n%s}\n' % text)
+        phases = "builtin.module(quern-phase-emit{targets=%s},quern-phase-llvm{targets=%s debug-info=false})"
+        _run(["quern-opt", path("kernels.mlir"), "--pass-pipeline=" + phases % (self.architecture, self.architecture),
+              "-o", path("host.mlir")])
+        _run([LLVM + "/mlir-translate", "--mlir-to-llvmir", path("host.mlir"), "-o", path("host.ll")])
+        _run([LLVM + "/clang", "-O1", "-Wno-override-module", "-fPIC", "-shared", path("host.ll"), "-o",
+              path("host.so")])
+        self.library = ctypes.CDLL(path("host.so"))
+        code = _Code.in_dll(self.library, "quern_device_codes")
+        assert code.architecture.decode() == self.architecture
+        self.ptx = code.text.decode()
+        if directory:
+            with open(path("kernels.ptx"), "w") as file:
+                file.write(self.ptx)
+        self.functions = {}
+        row = 0
+        while code.programs[row].name:
+            entry = code.programs[row]
+            run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64)(entry.run)
+            arena = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(entry.arena_bytes)
+            self.functions[entry.name.decode()] = run, arena
+            row += 1
+
+    def __call__(self, name, *arrays, schedule=0):
+        """Runs a function; arrays get what the device's memory holds after it."""
+        run, arena_bytes = self.functions[name]
+        _device.device_clear()
+        _device.device_load(self.ptx.encode())
+        _device.device_schedule(ctypes.c_uint64(schedule))
+        addresses = {}
+        try:
+            for number, array in enumerate(arrays):
+                assert array.flags.c_contiguous, "argument %d is not contiguous" % number
+                if id(array) not in addresses:
+                    addresses[id(array)] = self._upload(array, "argument %d" % number)
+            descriptors = [_descriptor(addresses[id(array)], array) for array in arrays]
+            pointers = (ctypes.c_void_p * len(arrays))(*(ctypes.addressof(d) for d in descriptors))
+            arena = _device.device_allocate(ctypes.c_uint64(max(arena_bytes(pointers), 1)), b"the arena")
+            addresses[None] = arena
+            run(pointers, arena)
+            self._raise_problems(name)
+            for number, array in enumerate(arrays):
+                self._download(name, array, addresses[id(array)], number)
+        finally:
+            for address in addresses.values():
+                _device.device_free(ctypes.c_uint64(address))
+
+    def _upload(self, array, name):
+        address = _device.device_allocate(ctypes.c_uint64(max(array.nbytes, 1)), name.encode())
+        if not isinstance(array, Output) and array.nbytes:
+            _device.device_write(ctypes.c_uint64(address), ctypes.c_void_p(array.ctypes.data),
+                                 ctypes.c_uint64(array.nbytes))
+        return address
+
+    def _download(self, name, array, address, number):
+        if not array.nbytes:
+            return
+        missing = _device.device_uninitialized(ctypes.c_uint64(address), ctypes.c_uint64(array.nbytes))
+        if missing:
+            raise AssertionError("%s (%s): nobody wrote %d of %d bytes of argument %d" % (
+                name, self.architecture, missing, array.nbytes, number))
+        _device.device_read(ctypes.c_uint64(address), ctypes.c_void_p(array.ctypes.data), ctypes.c_uint64(array.nbytes))
+
+    def _raise_problems(self, name):
+        problems = _device.device_problems().decode()
+        if problems:
+            raise AssertionError("%s (%s):\n%s" % (name, self.architecture, problems))
+
+    def counters(self):
+        """What the launches of the last call counted."""
+        values = (ctypes.c_uint64 * 5)()
+        _device.device_counters(values)
+        return dict(zip(("warp_instructions", "thread_instructions", "global_sectors", "shared_accesses",
+                         "bank_conflicts"), values))
+
+    def same_bits(self, name, *arrays, schedules=(0, 1)):
+        """Calls from the same arrays with each schedule of the warps; all must end with the same bits. The arrays are
+        left as the first call leaves them."""
+        before = [array.copy() for array in arrays]
+        first = None
+        for schedule in reversed(schedules):
+            for array, old in zip(arrays, before):
+                array[...] = old
+            self(name, *arrays, schedule=schedule)
+            after = [array.tobytes() for array in arrays]
+            if first is not None and first != after:
+                raise AssertionError("%s (%s): schedule %d gives other bits than %d" % (
+                    name, self.architecture, schedule, schedules[-1]))
+            first = after
+
+    def assemble(self):
+        """What ptxas says of each kernel: {name: {"registers", "spills" (bytes), "shared" (static bytes)}}; None where
+        there is no ptxas. Raises on its warnings."""
+        ptxas = shutil.which("ptxas") or shutil.which("ptxas", path="/usr/local/cuda/bin")
+        if not ptxas:
+            return None
+        with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
+            file.write(self.ptx)
+            file.flush()
+            text = _run([ptxas, "-v", "-arch=" + self.architecture, file.name, "-o", os.devnull])
+        warnings = [line for line in text.splitlines() if "warning" in line.lower()]
+        if warnings:
+            raise AssertionError("\n".join(warnings))
+        kernels, name = {}, None
+        for line in text.splitlines():
+            if match := re.search(r"Compiling entry function '([^']+)'", line):
+                name = match.group(1)
+                kernels[name] = {"registers": 0, "spills": 0, "shared": 0}
+            elif match := re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", line):
+                kernels[name]["spills"] += int(match.group(1)) + int(match.group(2))
+            elif match := re.search(r"Used (\d+) registers", line):
+                kernels[name]["registers"] = int(match.group(1))
+                if match := re.search(r"(\d+) bytes smem", line):
+                    kernels[name]["shared"] = int(match.group(1))
+        return kernels

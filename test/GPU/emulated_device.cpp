@@ -1,0 +1,134 @@
+//===- emulated_device.cpp - Device memory and launches for device.py -------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===------------------------------------------------------------------------------------------===//
+///
+/// \file
+/// A C interface to one emulated device. Programs that device.py loads after this library ask it
+/// for their launches (`quern_device_launch`, include/quern/Runtime/Program.h); what is wrong with
+/// them is text in `device_problems`.
+///
+//===------------------------------------------------------------------------------------------===//
+
+#include "quern/Emulator/Emulator.h"
+#include "quern/Runtime/Program.h"
+
+#include <optional>
+
+using namespace quern::emulator;
+
+namespace {
+
+struct State {
+  Device device;
+  std::optional<Module> module;
+  std::string problems;
+  uint64_t schedule = 0;
+  Counters counters;
+};
+
+State &state() {
+  static State state;
+  return state;
+}
+
+/// Runs `body`; what it throws is a problem.
+template <typename Body>
+void guarded(Body body) {
+  try {
+    body();
+  } catch (const std::exception &error) {
+    state().problems += std::string(error.what()) + "\n";
+  }
+}
+
+Dim3 dimensions(const int64_t (&sizes)[3]) {
+  return {static_cast<uint32_t>(sizes[0]), static_cast<uint32_t>(sizes[1]),
+          static_cast<uint32_t>(sizes[2])};
+}
+
+void execute(const quern_launch &request) {
+  const Kernel *kernel = state().module ? state().module->find(request.kernel) : nullptr;
+  if (!kernel)
+    throw Error("there is no kernel '" + std::string(request.kernel) + "'");
+  if (kernel->parameters.size() != static_cast<size_t>(request.argument_count))
+    throw Error("kernel '" + kernel->name + "' gets another number of arguments than it takes");
+  Launch launch;
+  launch.kernel = request.kernel;
+  launch.grid = dimensions(request.grid);
+  launch.block = dimensions(request.block);
+  launch.cluster = dimensions(request.cluster);
+  launch.sharedBytes = static_cast<uint32_t>(request.shared_bytes);
+  launch.schedule = state().schedule;
+  for (size_t i = 0; i < kernel->parameters.size(); ++i) {
+    const auto *bytes = static_cast<const std::byte *>(request.arguments[i]);
+    launch.arguments.emplace_back(bytes, bytes + kernel->parameters[i].bytes);
+  }
+  Report report = run(state().device, *state().module, launch);
+  for (const Finding &finding : report.findings)
+    state().problems += format(finding, "kernels.ptx") + "\n";
+  Counters &sum = state().counters;
+  sum.warpInstructions += report.counters.warpInstructions;
+  sum.threadInstructions += report.counters.threadInstructions;
+  sum.globalSectors += report.counters.globalSectors;
+  sum.sharedAccesses += report.counters.sharedAccesses;
+  sum.bankConflicts += report.counters.bankConflicts;
+}
+
+} // namespace
+
+extern "C" {
+
+void device_load(const char *text) {
+  guarded([&] { state().module = Module::load(text, "kernels.ptx"); });
+}
+
+/// Warps take turns at random places that follow from `seed`; at barriers alone when it is 0.
+void device_schedule(uint64_t seed) { state().schedule = seed; }
+
+uint64_t device_allocate(uint64_t bytes, const char *name) {
+  uint64_t address = 0;
+  guarded([&] { address = state().device.allocate(bytes, name); });
+  return address;
+}
+void device_free(uint64_t address) {
+  guarded([&] { state().device.free(address); });
+}
+void device_write(uint64_t address, const void *source, uint64_t bytes) {
+  guarded([&] { state().device.write(address, source, bytes); });
+}
+void device_read(uint64_t address, void *destination, uint64_t bytes) {
+  guarded([&] { state().device.read(address, destination, bytes); });
+}
+/// Bytes that nobody has written to.
+uint64_t device_uninitialized(uint64_t address, uint64_t bytes) {
+  return state().device.uninitialized(address, bytes);
+}
+
+/// The text of all problems since `device_clear`; empty when there are none.
+const char *device_problems() { return state().problems.c_str(); }
+
+/// The sum over all launches since `device_clear` of: warp instructions, thread instructions,
+/// sectors of global memory, accesses of shared memory, bank conflicts.
+void device_counters(uint64_t counters[5]) {
+  const Counters &sum = state().counters;
+  const uint64_t values[5] = {sum.warpInstructions, sum.threadInstructions, sum.globalSectors,
+                              sum.sharedAccesses, sum.bankConflicts};
+  std::copy(std::begin(values), std::end(values), counters);
+}
+
+void device_clear() {
+  state().problems.clear();
+  state().counters = {};
+}
+
+void quern_device_launch(const quern_launch *launch) {
+  // As on a device: nothing runs after a fault, and a launch of no blocks is none.
+  if (!state().problems.empty() || !launch->grid[0] || !launch->grid[1] || !launch->grid[2])
+    return;
+  guarded([&] { execute(*launch); });
+}
+
+} // extern "C"
