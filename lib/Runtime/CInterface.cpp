@@ -68,7 +68,7 @@ static void expose(quern_model &model, const Tensor &tensor, quern_tensor *to) {
     if (!tensor.device)
       return;
     Block &copy = model.copies[tensor.name];
-    if (!copy.data())
+    if (copy.size() < numbers.bytes())
       copy = Block(numbers.bytes(), concat("a copy of '", tensor.name, "'"));
     std::memcpy(copy.data(), numbers.data, size_t(numbers.bytes()));
     to->data = copy.data();
@@ -87,7 +87,8 @@ static NamedInput inputOf(const quern_tensor &input) {
             if (tensor.type != to.type)
               throw UsageError(concat("input '", to.name, "' has type ", nameOf(tensor.type),
                                       ", the program expects ", nameOf(to.type)));
-            std::memcpy(to.data, tensor.data, size_t(tensor.bytes()));
+            // Perhaps the cache that this call wrote before.
+            std::memmove(to.data, tensor.data, size_t(tensor.bytes()));
           }};
 }
 
@@ -214,7 +215,13 @@ int quern_run(quern_model *model, const char *name, const quern_tensor *inputs, 
         throw UsageError(concat("program '", program.name, "' has no input '", input, "'"));
       }
     }
-    auto call = std::make_unique<Call>(model->session.prepare(program, named, model->arena));
+    // Again the same: its memory is there, and a GPU has recorded what to do.
+    Call *call = model->call.get();
+    std::unique_ptr<Call> fresh;
+    if (!call || &call->description() != &program || !model->session.prepareAgain(*call, named)) {
+      fresh = std::make_unique<Call>(model->session.prepare(program, named, model->arena));
+      call = fresh.get();
+    }
     setOptimizerOptions(*call, OptimizerSettings(), OptimizerSettings().learningRate,
                         model->step + 1);
     for (const auto &[option, value] : options)
@@ -222,7 +229,8 @@ int quern_run(quern_model *model, const char *name, const quern_tensor *inputs, 
     call->run();
     model->step += program.has(Role::FirstMoment);
     model->results = Session::results(*call, model->module);
-    model->call = std::move(call);
+    if (fresh)
+      model->call = std::move(fresh);
     return 0;
   });
 }

@@ -9,6 +9,7 @@
 #include "quern/Runtime/Error.h"
 
 #include <array>
+#include <cstring>
 
 namespace quern::runtime {
 
@@ -60,6 +61,21 @@ Call::Call(const Program &description, const Dimensions &dimensions, Arena &scra
   arenaSize = code.arena_bytes(pointers.data());
   if (arenaSize < 0)
     throw Error(concat("program '", program.name, "' asks for more than 2^63 bytes of memory"));
+}
+
+bool Call::hasShapes(const Dimensions &dimensions,
+                     const std::map<std::string, Shape> &shapes) const {
+  for (size_t i = 0; i < tensors.size(); ++i)
+    for (size_t d = 0; d < tensors[i].shape.size(); ++d)
+      if (resolve(program, program.arguments[i], d, dimensions, shapes) != tensors[i].shape[d])
+        return false;
+  return true;
+}
+
+void Call::clear(size_t i) {
+  if (tensors[i].device)
+    return arena.device().fillZeros(tensors[i].data, tensors[i].bytes());
+  std::memset(tensors[i].data, 0, size_t(tensors[i].bytes()));
 }
 
 Tensor *Call::find(const std::string &name, Role role) {

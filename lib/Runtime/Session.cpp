@@ -74,7 +74,8 @@ Dimensions Session::gatherDimensions(const Program &program, const NamedInputs &
   return dimensions;
 }
 
-Call Session::prepare(const Program &program, const NamedInputs &inputs, Arena &arena) {
+/// The sizes that `inputs` give `program`, which fit into its context and caches.
+Dimensions Session::checkedDimensions(const Program &program, const NamedInputs &inputs) const {
   Dimensions dimensions = gatherDimensions(program, inputs);
   int64_t position = 0;
   if (auto given = inputs.find("position"); given != inputs.end()) {
@@ -105,11 +106,45 @@ Call Session::prepare(const Program &program, const NamedInputs &inputs, Arena &
   if (program.has(Role::Cache) && end > dimensions["capacity"])
     throw UsageError(concat("the text ends at position ", end, ", but the caches hold ",
                             dimensions["capacity"], " tokens; give larger caches"));
+  return dimensions;
+}
 
+static std::map<std::string, Shape> shapesOf(const NamedInputs &inputs) {
   std::map<std::string, Shape> shapes;
   for (const auto &[name, input] : inputs)
     shapes[name] = input.shape;
-  Call call(program, dimensions, arena, shapes);
+  return shapes;
+}
+
+/// Writes inputs, position and caches; those that are not given become zero.
+void Session::fill(Call &call, const NamedInputs &inputs) {
+  const Program &program = call.description();
+  for (size_t i = 0; i < program.arguments.size(); ++i) {
+    const Argument &argument = program.arguments[i];
+    auto found = inputs.find(argument.name);
+    if (!mayBeGiven(argument))
+      continue;
+    if (found == inputs.end()) {
+      call.clear(i);
+      continue;
+    }
+    writeTensor(call[i], [&](const Tensor &tensor) {
+      found->second.fetch(tensor);
+      checkRange(argument, tensor);
+    });
+  }
+}
+
+bool Session::prepareAgain(Call &call, const NamedInputs &inputs) {
+  if (!call.hasShapes(checkedDimensions(call.description(), inputs), shapesOf(inputs)))
+    return false;
+  fill(call, inputs);
+  return true;
+}
+
+Call Session::prepare(const Program &program, const NamedInputs &inputs, Arena &arena) {
+  Dimensions dimensions = checkedDimensions(program, inputs);
+  Call call(program, dimensions, arena, shapesOf(inputs));
   call.bind(Role::Parameter, weights);
   if (program.has(Role::FirstMoment) && first.empty()) {
     first = ParameterBlock(module, "the optimizer's first moments", arena.device());
@@ -120,16 +155,7 @@ Call Session::prepare(const Program &program, const NamedInputs &inputs, Arena &
     call.bind(Role::SecondMoment, second);
   }
   call.prepare();
-  for (size_t i = 0; i < program.arguments.size(); ++i) {
-    const Argument &argument = program.arguments[i];
-    auto found = inputs.find(argument.name);
-    if (!mayBeGiven(argument) || found == inputs.end())
-      continue;
-    writeTensor(call[i], [&](const Tensor &tensor) {
-      found->second.fetch(tensor);
-      checkRange(argument, tensor);
-    });
-  }
+  fill(call, inputs);
   return call;
 }
 

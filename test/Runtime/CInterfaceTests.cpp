@@ -78,6 +78,36 @@ TEST_F(CInterface, TrainsAndSaves) {
   EXPECT_EQ(loss(), after);
 }
 
+// Each call begins anew, also where the runtime keeps the memory of the one before.
+TEST_F(CInterface, CallsDoNotSeeEarlierOnes) {
+  auto decode = [&](int32_t token, const int32_t *position, const quern_tensor *cache) {
+    quern_tensor with[3] = {{"tokens", QUERN_I32, 2, {1, 1}, &token}, {}, {}};
+    size_t count = 1;
+    if (position)
+      with[count++] = {"position", QUERN_I32, 0, {}, const_cast<int32_t *>(position)};
+    if (cache)
+      with[count++] = *cache;
+    EXPECT_EQ(quern_run(model, "decode", with, count), 0) << quern_error();
+    quern_tensor logits;
+    EXPECT_EQ(quern_result(model, "logits", &logits), 0);
+    auto *values = static_cast<float *>(logits.data);
+    return std::vector<float>(values, values + 256);
+  };
+  std::vector<float> alone = decode(5, nullptr, nullptr);
+  quern_tensor cache;
+  ASSERT_EQ(quern_result(model, "states", &cache), 0);
+  int32_t one = 1;
+  std::vector<float> second = decode(6, &one, &cache); // in the cache of the call itself
+  EXPECT_NE(second, decode(6, nullptr, nullptr));
+  EXPECT_EQ(alone, decode(5, nullptr, nullptr));
+  ASSERT_EQ(quern_result(model, "states", &cache), 0);
+  EXPECT_EQ(second, decode(6, &one, &cache));
+  // What was refused leaves the results alone.
+  EXPECT_EQ(quern_run(model, "decode", nullptr, 0), -1);
+  EXPECT_EQ(quern_result(model, "logits", &cache), 0);
+  EXPECT_EQ(static_cast<float *>(cache.data)[3], second[3]);
+}
+
 TEST_F(CInterface, ParametersAreSet) {
   quern_tensor head;
   ASSERT_EQ(quern_parameter(model, 3, &head), 0);

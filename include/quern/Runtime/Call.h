@@ -48,6 +48,10 @@ public:
 
   /// Lends zeroed memory to every argument that is not bound.
   void prepare();
+  /// Whether a call with these sizes would be like this one.
+  bool hasShapes(const Dimensions &dimensions, const std::map<std::string, Shape> &shapes) const;
+  /// Makes argument `i` zeros.
+  void clear(size_t i);
   /// Runs the program. Parameters and moments must have been bound.
   void run();
   /// The same in two halves, so that a GPU has work while the host prepares more: inputs and

@@ -40,6 +40,9 @@ public:
   /// missing inputs, sizes that contradict each other or the program, token ids out of range, and
   /// text past the context.
   Call prepare(const Program &program, const NamedInputs &inputs, Arena &arena);
+  /// The same with a call that `prepare` made before, if `inputs` have the shapes that it has; else
+  /// false, and the call is as it was.
+  bool prepareAgain(Call &call, const NamedInputs &inputs);
 
   /// What `call` wrote: outputs, gradients as `gradient.<file name>` (one a layer where the file
   /// has one a layer) and caches. Valid as long as the call.
@@ -47,6 +50,8 @@ public:
 
 private:
   Dimensions gatherDimensions(const Program &program, const NamedInputs &inputs) const;
+  Dimensions checkedDimensions(const Program &program, const NamedInputs &inputs) const;
+  static void fill(Call &call, const NamedInputs &inputs);
 };
 
 } // namespace quern::runtime
