@@ -31,6 +31,7 @@ enum Result : int {
   InvalidDevice = 101,
   InvalidContext = 201,
   NoBinaryForGpu = 209,
+  EccUncorrectable = 214,
   InvalidPtx = 218,
   UnsupportedPtxVersion = 222,
   InvalidHandle = 400,

@@ -28,6 +28,7 @@ static const ResultText resultTexts[] = {
     {InvalidDevice, "CUDA_ERROR_INVALID_DEVICE", "there is no such GPU"},
     {InvalidContext, "CUDA_ERROR_INVALID_CONTEXT", "invalid context"},
     {NoBinaryForGpu, "CUDA_ERROR_NO_BINARY_FOR_GPU", "the code is not for this GPU"},
+    {EccUncorrectable, "CUDA_ERROR_ECC_UNCORRECTABLE", "an uncorrectable ECC error"},
     {InvalidPtx, "CUDA_ERROR_INVALID_PTX", "the PTX could not be compiled"},
     {UnsupportedPtxVersion, "CUDA_ERROR_UNSUPPORTED_PTX_VERSION",
      "the PTX is of a newer version than the driver"},
@@ -59,25 +60,28 @@ static ContextRecord &gpuAt(DriverState &state, int index) {
 
 /// Tells what a context still owns when it is given back: a leak of its user.
 static void reportLeaks(DriverState &state, ContextRecord &context) {
-  size_t bytes = context.memory.allocatedBytes(), count = 0;
-  for (const auto &[handle, module] : state.modules)
-    count += module->context == &context;
-  for (const auto &[handle, stream] : state.streams)
-    count += stream->context == &context;
-  if (bytes || count)
+  size_t bytes = context.memory.allocatedBytes(), modules = state.modules.countIn(context);
+  size_t pinned = 0;
+  for (const auto &[start, memory] : state.pinned)
+    pinned += memory.context == &context;
+  size_t others = state.streams.countIn(context) + state.events.countIn(context) +
+                  state.graphs.countIn(context) + state.executions.countIn(context);
+  if (bytes || modules || others || pinned)
     std::fprintf(stderr,
-                 "emulated CUDA driver: the context of GPU %d is given back with %zu bytes "
-                 "allocated and %zu modules and streams open\n",
-                 context.index, bytes, count);
+                 "emulated CUDA driver: GPU %d is given back with %zu bytes, %zu pieces of "
+                 "page-locked memory, %zu modules and %zu streams, events and graphs in use\n",
+                 context.index, bytes, pinned, modules, others);
 }
 
 /// The context is gone, and all that was in it; the GPU is as new.
 static void reset(DriverState &state, ContextRecord &context) {
-  for (const auto &[handle, event] : state.events)
-    if (event->stream && event->stream->context == &context)
-      event->stream = nullptr;
-  state.modules.destroyIn(context);
+  state.executions.destroyIn(context);
+  state.graphs.destroyIn(context);
+  state.events.destroyIn(context);
   state.streams.destroyIn(context);
+  state.modules.destroyIn(context);
+  for (auto entry = state.pinned.begin(); entry != state.pinned.end();)
+    entry = entry->second.context == &context ? state.pinned.erase(entry) : std::next(entry);
   context.memory = emulator::Device();
   context.allocations = 0;
   context.fault = Success;

@@ -6,8 +6,6 @@
 //===------------------------------------------------------------------------------------------===//
 #include "Api.h"
 
-#include <cstdlib>
-
 namespace quern::cuda {
 
 /// All work of a context, as freeing memory waits for it.
@@ -57,12 +55,11 @@ Result cuMemGetInfo_v2(size_t *free, size_t *total) {
 }
 
 Result cuMemHostAlloc(void **pointer, size_t bytes, unsigned) {
-  return guardedContext([&](DriverState &state, ContextRecord &) {
+  return guardedContext([&](DriverState &state, ContextRecord &context) {
     need(pointer);
-    *pointer = std::malloc(bytes);
-    if (!*pointer)
-      throw Failure{OutOfMemory, ""};
-    state.pinned[static_cast<char *>(*pointer)] = bytes;
+    HostMemory memory{&context, std::make_unique<char[]>(bytes), bytes};
+    *pointer = memory.bytes.get();
+    state.pinned.emplace(memory.bytes.get(), std::move(memory));
   });
 }
 
@@ -71,7 +68,6 @@ Result cuMemFreeHost(void *pointer) {
     drainAll(state, context);
     if (!state.pinned.erase(static_cast<char *>(pointer)))
       throw Failure{InvalidValue, "not page-locked memory"};
-    std::free(pointer);
   });
 }
 

@@ -56,9 +56,9 @@ Result cuStreamWaitEvent(Stream stream, Event event, unsigned) {
 }
 
 Result cuEventCreate(Event *event, unsigned) {
-  return guardedContext([&](DriverState &state, ContextRecord &) {
+  return guardedContext([&](DriverState &state, ContextRecord &context) {
     need(event);
-    *event = state.events.make();
+    *event = state.events.make(&context);
   });
 }
 
@@ -70,7 +70,9 @@ Result cuEventRecord(Event event, Stream stream) {
   return guardedContext([&](DriverState &state, ContextRecord &) {
     StreamRecord &record = state.streams.get(stream);
     refuseCapture(record);
-    state.events.get(event) = {&record, record.enqueued};
+    EventRecord &place = state.events.get(event);
+    place.stream = &record;
+    place.position = record.enqueued;
   });
 }
 
@@ -83,10 +85,10 @@ Result cuEventSynchronize(Event event) {
 }
 
 Result cuStreamBeginCapture_v2(Stream stream, CaptureMode) {
-  return guardedContext([&](DriverState &state, ContextRecord &) {
+  return guardedContext([&](DriverState &state, ContextRecord &context) {
     StreamRecord &record = state.streams.get(stream);
     refuseCapture(record);
-    record.capture = std::make_unique<GraphRecord>();
+    record.capture = std::make_unique<GraphRecord>(GraphRecord{&context});
   });
 }
 
@@ -101,10 +103,10 @@ Result cuStreamEndCapture(Stream stream, Graph *graph) {
 }
 
 Result cuGraphInstantiateWithFlags(GraphExecution *execution, Graph graph, unsigned long long) {
-  return guardedContext([&](DriverState &state, ContextRecord &) {
+  return guardedContext([&](DriverState &state, ContextRecord &context) {
     need(execution);
-    *execution = state.executions.make(
-        std::make_shared<const std::vector<Operation>>(state.graphs.get(graph).operations));
+    *execution = state.executions.make(&context, std::make_shared<const std::vector<Operation>>(
+                                                     state.graphs.get(graph).operations));
   });
 }
 

@@ -78,6 +78,8 @@ static Result resultOf(const emulator::Finding &finding) {
 Operation launchOperation(DriverState &state, ContextRecord &context, const emulator::Module &code,
                           emulator::Launch launch) {
   return [&state, &context, code, launch = std::move(launch)] {
+    if (++state.launches == state.settings.faultyLaunch)
+      throw Failure{context.fault = EccUncorrectable, ""};
     emulator::Report report = emulator::run(context.memory, code, launch);
     if (!state.settings.report.empty())
       appendReport(state.settings.report, describe(launch, report));

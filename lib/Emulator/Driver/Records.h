@@ -65,15 +65,18 @@ struct StreamRecord {
 };
 
 struct EventRecord {
+  ContextRecord *context;
   StreamRecord *stream = nullptr; // where it was recorded last
   uint64_t position = 0;          // in the work of that stream
 };
 
 struct GraphRecord {
-  std::vector<Operation> operations;
+  ContextRecord *context;
+  std::vector<Operation> operations = {};
 };
 
 struct GraphExecutionRecord {
+  ContextRecord *context;
   std::shared_ptr<const std::vector<Operation>> operations;
 };
 
@@ -103,6 +106,12 @@ public:
     get(handle);
     alive.erase(handle);
   }
+  size_t countIn(const ContextRecord &context) const {
+    size_t count = 0;
+    for (const auto &[handle, record] : alive)
+      count += record->context == &context;
+    return count;
+  }
   void destroyIn(const ContextRecord &context) {
     for (auto entry = alive.begin(); entry != alive.end();)
       entry = entry->first->context == &context ? alive.erase(entry) : std::next(entry);
@@ -114,17 +123,25 @@ private:
   std::map<Record *, std::unique_ptr<Record>> alive;
 };
 
+/// Page-locked memory of the host.
+struct HostMemory {
+  ContextRecord *context;
+  std::unique_ptr<char[]> bytes;
+  size_t size;
+};
+
 /// All that the driver knows.
 struct DriverState {
   Settings settings;
   bool initialized = false;
+  uint64_t launches = 0; // so far
   std::vector<std::unique_ptr<ContextRecord>> gpus;
   Handles<ModuleRecord> modules;
   Handles<StreamRecord> streams;
   Handles<EventRecord> events;
   Handles<GraphRecord> graphs;
   Handles<GraphExecutionRecord> executions;
-  std::map<const char *, size_t> pinned; // page-locked memory of the host
+  std::map<const char *, HostMemory> pinned;
 
   /// Whether [start, start + bytes) is page-locked.
   bool isPinned(const void *start, size_t bytes) const;

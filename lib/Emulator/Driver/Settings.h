@@ -20,7 +20,8 @@ struct Settings {
   uint64_t memory = uint64_t(1) << 34; // bytes of each GPU
   uint64_t schedule = 0;               // see emulator::Launch
   bool checkRaces = true;
-  std::string report; // file
+  uint64_t faultyLaunch = 0; // meets an error of the memory; 0: none
+  std::string report;        // file
 
   /// Shared memory of a block at most, in bytes (CUDA C++ Programming Guide, "Technical
   /// Specifications per Compute Capability").

@@ -31,8 +31,8 @@ bool DriverState::isPinned(const void *start, size_t bytes) const {
   auto after = pinned.upper_bound(first);
   if (after == pinned.begin())
     return false;
-  auto [base, size] = *std::prev(after);
-  return first + bytes <= base + size;
+  const auto &[base, memory] = *std::prev(after);
+  return first + bytes <= base + memory.size;
 }
 
 } // namespace quern::cuda

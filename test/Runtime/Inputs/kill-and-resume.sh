@@ -1,10 +1,12 @@
 #!/bin/bash
-# kill-and-resume.sh MODEL DATA FOLDER KILLS SEED: trains a model once undisturbed and once killed
-# (SIGKILL) at KILLS random moments and resumed each time; succeeds if all files have the same bits.
+# kill-and-resume.sh MODEL DATA FOLDER KILLS SEED [STEPS SAVE DELAY [OPTIONS...]]: trains a model once
+# undisturbed and once killed (SIGKILL) at KILLS random moments and resumed each time; succeeds if all
+# files have the same bits. STEPS (3000) and SAVE (40, steps between checkpoints) suit the speed of
+# the model, DELAY (90) bounds the time before a kill, in milliseconds.
 set -u
-model=$1 data=$2 folder=$3 kills=$4 RANDOM=$5
-options=(--data "$data" --steps 3000 --save-every 40 --eval-every 500 --batch 4 --sequence 8
-         --learning-rate 0.01 --seed 11)
+model=$1 data=$2 folder=$3 kills=$4 RANDOM=$5 steps=${6:-3000} save=${7:-40} delay=${8:-90}
+options=(--data "$data" --steps "$steps" --save-every "$save" --eval-every 500 --batch 4 --sequence 8
+         --learning-rate 0.01 --seed 11 "${@:9}")
 rm -rf "$folder"
 mkdir -p "$folder"
 "$model" train "${options[@]}" --out "$folder/calm" > "$folder/calm.txt" || exit 1
@@ -13,7 +15,8 @@ killed=0 completed=0
 while [ $killed -lt "$kills" ]; do
   "$model" train "${options[@]}" --out "$folder/rough" --resume > "$folder/rough.txt" 2>&1 &
   process=$!
-  sleep "0.0$((RANDOM % 90 + 10))"
+  pause=$((RANDOM % delay + 10))
+  sleep "$(printf '%d.%03d' $((pause / 1000)) $((pause % 1000)))"
   if kill -9 $process 2> /dev/null; then
     wait $process 2> /dev/null
     status=$?
@@ -40,5 +43,5 @@ cmp "$folder"/{calm,rough}/checkpoint.safetensors || exit 1
 losses() { sed 's/,"tokens_per_second.*//' "$1/log.jsonl"; }
 diff <(losses "$folder/calm") <(losses "$folder/rough") || exit 1
 lines=$(wc -l < "$folder/rough/log.jsonl")
-[ "$lines" = 3001 ] || { echo "the log has $lines lines"; exit 1; }
+[ "$lines" = $((steps + 1)) ] || { echo "the log has $lines lines"; exit 1; }
 echo "killed $killed times, same bits"

@@ -4,6 +4,7 @@
 tensors.py write FILE NAME:DTYPE:SHAPE=VALUES...   tokens:I32:2x3=1,2,3,4,5,6; a scalar has no SHAPE
 tensors.py print FILE [NAME...]                    one line a tensor: name dtype shape values...
 tensors.py same FILE FILE                          fails unless all tensors have the same bits
+tensors.py near FILE FILE TOLERANCE                fails unless all numbers differ by no more than that
 """
 import json
 import struct
@@ -52,6 +53,21 @@ def main(command, path, *rest):
         if different or not a:
             sys.exit("different: " + ", ".join(different or ["no tensors"]))
         print("same bits in", len(a), "tensors")
+    elif command == "near":
+        a, b, tolerance = read(path), read(rest[0]), float(rest[1])
+        worst = {}
+        for name in a.keys() | b.keys():
+            if name not in a or name not in b or a[name][:2] != b[name][:2]:
+                sys.exit("not in both alike: " + name)
+            (dtype, _, left), (_, _, right) = a[name], b[name]
+            unpack = lambda raw: struct.unpack("<%d%s" % (len(raw) // struct.calcsize(CODES[dtype]), CODES[dtype]), raw)
+            # A difference that is no number is not near.
+            worst[name] = max((abs(x - y) if x == x and y == y else float("inf")
+                               for x, y in zip(unpack(left), unpack(right))), default=0)
+        far = {name: difference for name, difference in worst.items() if not difference <= tolerance}
+        if far or not a:
+            sys.exit("too far apart: %s" % far)
+        print("differ by at most %.3g" % max(worst.values()))
     else:
         sys.exit(__doc__)
 
