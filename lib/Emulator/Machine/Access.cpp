@@ -47,6 +47,10 @@ std::byte *Warp::access(const Instruction &instruction, unsigned lane, Space spa
     if (rank < block.cluster.blocks.size() && offset >= sharedReserved) {
       owner = block.cluster.blocks[rank].get();
       memory = &owner->shared;
+      if (owner != &block && owner->isDone())
+        report(FindingKind::OutOfBounds, instruction, lane, address,
+               describe(kind) + " in shared memory of block " + std::to_string(rank) +
+                   " of the cluster, which has ended");
     }
     break;
   }

@@ -26,6 +26,7 @@
 
 #include <initializer_list>
 #include <map>
+#include <set>
 #include <unordered_map>
 
 namespace quern::emulator::machine {
@@ -153,6 +154,11 @@ public:
                         Space *space);
   /// Offset in local memory of a parameter of a call, a variable of the function.
   uint32_t localOffset(uint32_t variable) const { return variableOffsets[variable]; }
+  /// Lets `observe` see all instructions that use the registers of `operand`, or registers that
+  /// such a register is moved to or from, but for the one that is being decoded and others that
+  /// watch.
+  void watch(const Instruction &watcher, const Operand &operand,
+             void (*observe)(Warp &, const Instruction &));
 
 private:
   std::vector<Operand> registers;
@@ -160,7 +166,11 @@ private:
   std::map<unsigned, Operand> sinks;
   /// Of the function's variables: offset in local memory, or index of the shared variable.
   std::vector<uint32_t> variableOffsets;
+  std::set<uint32_t> watched;
+  std::set<const Instruction *> watchers;
+  void (*observer)(Warp &, const Instruction &) = nullptr;
 
+  void markWatched();
   Operand place(unsigned bits);
   void layOut();
   uint32_t allocateLocal(const assembly::Variable &variable);

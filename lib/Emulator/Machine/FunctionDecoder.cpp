@@ -179,6 +179,7 @@ void FunctionDecoder::decode() {
   // Running out of the body returns, as ptxas has it.
   result.code.back() = endOfFunction();
   findReconvergence(result);
+  markWatched();
 }
 
 } // namespace quern::emulator::machine

@@ -4,8 +4,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===------------------------------------------------------------------------------------------===//
+#include "lib/Emulator/Async/Families.h"
 #include "lib/Emulator/Machine/Decoder.h"
 #include "lib/Emulator/Machine/Families.h"
+#include "lib/Emulator/TensorCore/Families.h"
 
 namespace quern::emulator::machine {
 
@@ -34,6 +36,13 @@ const InstructionTable &instructionTable() {
     registerLoadsAndStores(all);
     registerControl(all);
     registerBarriers(all);
+    registerWarpMultiply(all);
+    registerMatrixMoves(all);
+    registerWarpgroup(all);
+    registerMbarriers(all);
+    registerCopies(all);
+    registerClusters(all);
+    registerFences(all);
     return all;
   }();
   return table;

@@ -33,7 +33,7 @@ enum class ChannelKind : uint8_t {
   Mbarrier,
   /// cp.async of one warp.
   Copies,
-  /// Bulk copies of one warp out of shared memory: what they read, what they write.
+  /// What bulk copies of one warp read from shared memory, and write to global memory.
   BulkReads,
   BulkWrites,
   /// Operands of wgmma of one warp.

@@ -72,6 +72,17 @@ enum class Convergence : uint8_t {
   Warp,
 };
 
+/// How an instruction uses registers that another family watches (those of wgmma, which may be in
+/// flight).
+struct Watch {
+  /// Called before the instruction is executed.
+  void (*observe)(Warp &warp, const Instruction &instruction);
+  /// Indices of its watched registers.
+  std::vector<uint32_t> registers;
+  /// "mov a, b" between two of them.
+  bool isMove = false;
+};
+
 struct Instruction {
   Handler handler = nullptr;
   std::vector<Operand> operands;
@@ -79,8 +90,6 @@ struct Instruction {
   bool guardNegated = false;
   /// Does not simply go on to the next instruction: data[0] is its Flow.
   bool isBranch = false;
-  /// The handler itself looks after registers that asynchronous work uses.
-  bool ownsInFlight = false;
   Convergence convergence = Convergence::None;
   Operand guard;
   Operand members;
@@ -91,6 +100,8 @@ struct Instruction {
   /// Free for the handler: small numbers, and what takes more room.
   uint64_t data[2] = {0, 0};
   std::shared_ptr<const void> plan;
+  /// Set if it uses registers that a family of instructions watches.
+  std::shared_ptr<const Watch> watch;
   const assembly::Instruction *source = nullptr;
 
   template <typename T>

@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===------------------------------------------------------------------------------------------===//
+#include "lib/Emulator/Async/Families.h"
 #include "lib/Emulator/Machine/Block.h"
 
 #include "quern/Emulator/Emulator.h"
@@ -140,6 +141,7 @@ void runCluster(Grid &grid, Cluster &cluster) {
     else if (executed(grid) - since > grid.launch.patience)
       reportStall(grid, cluster, FindingKind::Livelock);
   }
+  finishAsynchronous(cluster);
 }
 
 void summarize(Grid &grid) {

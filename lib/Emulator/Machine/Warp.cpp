@@ -54,33 +54,6 @@ void Warp::reportUninitialized(const Instruction &instruction, LaneMask lanes,
          nameOf(operand) + " is read, but nothing was written to it");
 }
 
-void Warp::fly(const Operand &operand, LaneMask lanes) {
-  std::vector<LaneMask> &inFlight = current->frame->inFlight;
-  inFlight.resize(current->frame->valid.size());
-  inFlight[operand.index] |= lanes;
-}
-
-void Warp::land(const Operand &operand, LaneMask lanes) {
-  std::vector<LaneMask> &inFlight = current->frame->inFlight;
-  if (inFlight.empty())
-    return;
-  inFlight[operand.index] &= ~lanes;
-  if (std::all_of(inFlight.begin(), inFlight.end(), [](LaneMask mask) { return !mask; }))
-    inFlight.clear();
-}
-
-LaneMask Warp::inFlight(const Operand &operand) const {
-  const std::vector<LaneMask> &inFlight = current->frame->inFlight;
-  return inFlight.empty() ? 0 : inFlight[operand.index];
-}
-
-void Warp::checkInFlight(const Instruction &instruction, LaneMask lanes) {
-  for (const Operand &operand : instruction.operands)
-    if (LaneMask touched = inFlight(operand) & lanes)
-      report(FindingKind::RegisterInFlight, instruction, unsigned(__builtin_ctz(touched)), 0,
-             nameOf(operand) + " is used by an asynchronous instruction that was not waited for");
-}
-
 void Warp::select(Path &path) {
   current = &path;
   registers = path.frame->registers.get();
@@ -150,8 +123,8 @@ uint32_t Warp::execute(Path &path, uint32_t budget) {
     if (instruction.convergence != Convergence::None && !gather(path, instruction, lanes))
       return done;
     bool isGathered = lanes & ~path.lanes;
-    if (!path.frame->inFlight.empty() && !instruction.ownsInFlight)
-      checkInFlight(instruction, lanes);
+    if (instruction.watch)
+      instruction.watch->observe(*this, instruction);
     ExecutionCount &count = counts[path.place];
     ++count.warps;
     count.lanes += unsigned(__builtin_popcount(lanes));

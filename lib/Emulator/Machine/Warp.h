@@ -32,8 +32,6 @@ struct Frame {
   std::unique_ptr<std::byte, void (*)(void *)> registers{nullptr, std::free};
   /// Initialized lanes of each register.
   std::vector<LaneMask> valid;
-  /// Lanes of each register that asynchronous work reads or writes; empty while there is none.
-  std::vector<LaneMask> inFlight;
   std::shared_ptr<Frame> caller;
   uint32_t returnTo = 0;
   const Instruction *call = nullptr;
@@ -151,12 +149,6 @@ public:
       (reportUninitialized(instruction, lanes, operands), ...);
   }
 
-  /// Marks registers that asynchronous work uses: instructions that touch one of them before `land`
-  /// are reported, except those whose decoder sets Instruction::ownsInFlight.
-  void fly(const Operand &operand, LaneMask lanes);
-  void land(const Operand &operand, LaneMask lanes);
-  LaneMask inFlight(const Operand &operand) const;
-
   //===- Memory -------------------------------------------------------------------------------===//
 
   /// The bytes at an address for one lane, after all checks: bounds, alignment to `bytes`, whether
@@ -241,7 +233,6 @@ private:
   bool runPolling(uint32_t budget);
   void updateStop(Path &path);
   void removePath(Path &path);
-  void checkInFlight(const Instruction &instruction, LaneMask lanes);
   void reportUninitialized(const Instruction &instruction, LaneMask lanes, const Operand &operand);
   std::string nameOf(const Operand &operand) const;
   std::byte *badAccess(const Instruction &instruction, unsigned lane, Space space, uint64_t address,

@@ -6,6 +6,7 @@
 //===------------------------------------------------------------------------------------------===//
 #include "quern/Emulator/Tool.h"
 
+#include "lib/Emulator/Tool/TensorArgument.h"
 #include "quern/Emulator/Emulator.h"
 
 #include <CLI/CLI.hpp>
@@ -79,6 +80,15 @@ double parseReal(const std::string &text, const std::string &whole) {
   return value;
 }
 
+/// The contents of a file on the device.
+uint64_t loadBuffer(Device &device, const std::string &path, std::vector<BufferFile> &buffers) {
+  std::string contents = readFile(path);
+  uint64_t address = device.allocate(contents.size(), path);
+  device.write(address, contents.data(), contents.size());
+  buffers.push_back({path, address, contents.size()});
+  return address;
+}
+
 /// KIND:VALUE
 Argument parseArgument(Device &device, const std::string &text, std::vector<BufferFile> &buffers) {
   size_t colon = text.find(':');
@@ -92,15 +102,19 @@ Argument parseArgument(Device &device, const std::string &text, std::vector<Buff
     return argument(float(parseReal(value, text)));
   if (kind == "f64")
     return argument(parseReal(value, text));
-  if (kind == "buffer") {
-    std::string contents = readFile(value);
-    uint64_t address = device.allocate(contents.size(), value);
-    device.write(address, contents.data(), contents.size());
-    buffers.push_back({value, address, contents.size()});
-    return argument(address);
+  if (kind == "buffer")
+    return argument(loadBuffer(device, value, buffers));
+  if (kind == "tensor") {
+    size_t end = value.find(':');
+    matrix::TensorMap map = parseTensor(value.substr(0, end), text);
+    std::string path = end == std::string::npos ? "" : value.substr(end + 1);
+    map.address = loadBuffer(device, path, buffers);
+    return argument(map.encode());
   }
-  throw Error("--argument " + text +
-              ": expected i32:N, i64:N, f32:X, f64:X or buffer:FILE with the value of a parameter");
+  throw Error(
+      "--argument " + text +
+      ": expected i32:N, i64:N, f32:X, f64:X, buffer:FILE or tensor:...:FILE with the value of "
+      "a parameter");
 }
 
 void writeBack(const Device &device, const std::vector<BufferFile> &buffers) {
@@ -155,9 +169,11 @@ int runEmulate(int argc, char **argv) {
   app.add_option("--cluster", cluster,
                  "blocks of a cluster, X,Y,Z; default: what the kernel requires");
   app.add_option("--shared", launch.sharedBytes, "dynamic shared memory of a block in bytes");
-  app.add_option("--argument", arguments,
-                 "a parameter, in order: i32:N, i64:N, f32:X, f64:X, or buffer:FILE, which is read "
-                 "from a raw file and written back")
+  app.add_option(
+         "--argument", arguments,
+         "a parameter, in order: i32:N, i64:N, f32:X, f64:X, buffer:FILE, which is read from a "
+         "raw file and written back, or tensor:TYPE,DIMENSIONS,BOX[,SWIZZLE]:FILE, the tensor "
+         "map of such a buffer, like tensor:bf16,64x128,64x32,128:FILE")
       ->allow_extra_args(false);
   app.add_option("--schedule", launch.schedule,
                  "switch between warps at random places drawn from this seed; 0: at barriers only");

@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===------------------------------------------------------------------------------------------===//
+#include "lib/Emulator/Async/Families.h"
 #include "lib/Emulator/Machine/Block.h"
 #include "lib/Emulator/Machine/Decoder.h"
 #include "lib/Emulator/Machine/Families.h"
@@ -16,6 +17,10 @@ static Step barrierSync(Warp &warp, const Instruction &instruction, LaneMask lan
 }
 
 static void decodeBarrier(Decoder &decoder) {
+  if (decoder.modifiers.accept(".cluster")) {
+    decodeClusterBarrier(decoder);
+    return;
+  }
   decoder.modifiers.accept(".sync");
   decoder.modifiers.accept(".aligned");
   decoder.operandCount(1);
