@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <deque>
 
 namespace quern::runtime {
 
@@ -79,6 +80,13 @@ TextLoss evaluateText(Call &call, ByteSpan text, const std::vector<int64_t> &sta
   if (!loss || !loss->shape.empty())
     throw Error(concat("program '", call.description().name, "' has no scalar output 'loss'"));
   TextLoss result;
+  std::deque<int64_t> running; // targets that count in the runs that have not finished
+  auto finish = [&] {
+    call.finish();
+    result.total += readScalar(*loss) * double(running.front());
+    result.count += running.front();
+    running.pop_front();
+  };
   for (size_t i = 0; i < starts.size(); i += size_t(batch.batch())) {
     int64_t counted = 0;
     for (int64_t row = 0; row < batch.batch(); ++row)
@@ -88,10 +96,13 @@ TextLoss evaluateText(Call &call, ByteSpan text, const std::vector<int64_t> &sta
         batch.clear(row);
     if (!counted)
       continue;
-    call.run();
-    result.total += readScalar(*loss) * double(counted);
-    result.count += counted;
+    call.start();
+    running.push_back(counted);
+    if (int64_t(running.size()) == call.depth())
+      finish();
   }
+  while (!running.empty())
+    finish();
   return result;
 }
 
