@@ -71,7 +71,10 @@ void CudaDevice::chooseCode(const Module &module) {
   if (!chosen)
     throw Error(concat(label, " has compute capability ", major, ".", minor,
                        ", but this program has code for ", join(module.deviceArchitectures(), ", "),
-                       " only; compile the model with --gpu=sm_", major, minor));
+                       " only; ",
+                       major < 8 ? "use a GPU of compute capability 8.0 or newer"
+                                 : "compile the model with --gpu=sm_80 as well, which runs here "
+                                   "too"));
   driver.require(requiredCuda(chosen->text), concat("the code for ", chosen->architecture));
 }
 
@@ -234,8 +237,7 @@ cuda::Function CudaDevice::kernel(const char *name, int64_t sharedBytes) {
     if (result != cuda::Success)
       throw Error(concat("kernel '", name, "' needs ", sharedBytes, " bytes of shared memory, ",
                          label, " has ", attribute(cuda::MaxSharedMemoryPerBlockOptin),
-                         " for a block (", driver.describe(result),
-                         "); compile the model with --gpu=sm_", major, minor));
+                         " for a block (", driver.describe(result), "); compile the model again"));
     kernel.sharedBytes = sharedBytes;
   }
   return kernel.function;

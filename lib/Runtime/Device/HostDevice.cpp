@@ -40,7 +40,7 @@ public:
       return *program.code;
     throw UsageError(concat("program '", program.name,
                             "' has code for GPUs only, none for the processor; use --device=gpu, "
-                            "or compile the model with --target=cpu"));
+                            "or compile the model with --target=cpu,nvidia"));
   }
 
   DeviceBlock allocate(int64_t bytes, const std::string &purpose, Contents) override {

@@ -37,14 +37,14 @@ std::unique_ptr<Device> openDevice(const Module &module, const std::string &text
   if (name == "cpu") {
     if (!module.hasHostCode())
       throw UsageError("--device=cpu: this executable has code for GPUs only; use --device=gpu, or "
-                       "compile the model with --target=cpu");
+                       "compile the model with --target=cpu,nvidia");
     checkProcessor(module.requires_, module.cpu);
     return makeHostDevice();
   }
   if (module.deviceArchitectures().empty())
     throw UsageError(concat("--device=", name,
                             ": this executable has no code for GPUs; compile the model with "
-                            "--target=nvidia, or use --device=cpu"));
+                            "--target=cpu,nvidia, or use --device=cpu"));
   try {
     return std::make_unique<CudaDevice>(module, *gpuIndex(name));
   } catch (const Error &error) {
