@@ -242,10 +242,11 @@ void emitRowSums(Op op, ValueRange operands, Emission &e) {
     Op::Adaptor in(onDevice, op);
     Type f32 = t.builder.getF32Type();
     SmallVector<Value> place = rowIndices(t, in.getO(), row);
-    Value sum = team.sum(t.dim(in.getO(), 3), f32, [&](Value column) {
-      SmallVector<Value> here = at(place, column);
-      return t.mul(t.load(in.getO(), here, f32), t.load(in.getGradient(), here, f32));
-    });
+    SmallVector<Team::Part> parts{team.read(rowAt(t, in.getO(), place), f32),
+                                  team.read(rowAt(t, in.getGradient(), place), f32)};
+    Value sum = team.sums(parts, 1, f32, [&](ValueRange element) {
+      return Team::Values{t.mul(element[0], element[1])};
+    })[0];
     team.onFirst([&] { t.store(sum, in.getOutputs()[3], {place[0], place[2], place[1]}); });
   });
 }

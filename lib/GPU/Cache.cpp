@@ -26,9 +26,9 @@ LogicalResult emit(kernel::CacheAppendOp op, ValueRange operands, Emission &e) {
     kernel::CacheAppendOp::Adaptor in(onDevice, op);
     SmallVector<Value> source = rowIndices(t, in.getX(), row), target = source;
     target[1] = addIndex(t, target[1], loadOffset(t, in.getOffset()));
-    team.forColumns(t.dim(in.getX(), last), [&](Value column) {
-      t.store(t.load(in.getX(), at(source, column)), in.getOutputs()[0], at(target, column));
-    });
+    Team::Part x = team.read(rowAt(t, in.getX(), source), type.getElementType());
+    team.write(x, rowAt(t, in.getOutputs()[0], target),
+               [](ValueRange element) { return element[0]; });
   });
   return success();
 }

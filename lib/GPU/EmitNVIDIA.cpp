@@ -31,8 +31,12 @@ namespace {
 
 LogicalResult emitKernel(Operation *op, ValueRange operands, nvidia::Emission &emission) {
   return TypeSwitch<Operation *, LogicalResult>(op)
-      .Case<kernel::AttentionOp, kernel::AttentionBackwardOp, kernel::CacheAppendOp, kernel::NormOp,
-            kernel::RotaryOp, linalg::GenericOp>(
+      .Case<kernel::AttentionOp, kernel::AttentionBackwardOp, kernel::CacheAppendOp,
+            kernel::RotaryOp, kernel::NormOp, kernel::NormBackwardOp, kernel::SoftmaxOp,
+            kernel::SoftmaxBackwardOp, kernel::CountTargetsOp, kernel::CrossEntropyOp,
+            kernel::CrossEntropyGradientOp, kernel::EmbeddingOp, kernel::PositionEmbeddingOp,
+            kernel::EmbeddingBackwardOp, kernel::PositionEmbeddingBackwardOp, kernel::SumRowsOp,
+            kernel::SquaredNormOp, kernel::AdamWOp, linalg::GenericOp>(
           [&](auto kernel) { return emit(kernel, operands, emission); })
       .Default([](Operation *op) { return op->emitOpError("has no emitter for NVIDIA GPUs"); });
 }

@@ -30,11 +30,29 @@ QUERN_EMITTER(mlir::linalg::GenericOp);
 // Attention*.cpp
 QUERN_EMITTER(kernel::AttentionOp);
 QUERN_EMITTER(kernel::AttentionBackwardOp);
-// Norm*.cpp
-QUERN_EMITTER(kernel::NormOp);
 // Rotary.cpp, Cache.cpp
 QUERN_EMITTER(kernel::RotaryOp);
 QUERN_EMITTER(kernel::CacheAppendOp);
+// Norm.cpp, NormBackward.cpp
+QUERN_EMITTER(kernel::NormOp);
+QUERN_EMITTER(kernel::NormBackwardOp);
+// Softmax.cpp
+QUERN_EMITTER(kernel::SoftmaxOp);
+QUERN_EMITTER(kernel::SoftmaxBackwardOp);
+// CrossEntropy.cpp
+QUERN_EMITTER(kernel::CountTargetsOp);
+QUERN_EMITTER(kernel::CrossEntropyOp);
+QUERN_EMITTER(kernel::CrossEntropyGradientOp);
+// Embedding.cpp, EmbeddingBackward.cpp
+QUERN_EMITTER(kernel::EmbeddingOp);
+QUERN_EMITTER(kernel::PositionEmbeddingOp);
+QUERN_EMITTER(kernel::EmbeddingBackwardOp);
+QUERN_EMITTER(kernel::PositionEmbeddingBackwardOp);
+// Reduction.cpp
+QUERN_EMITTER(kernel::SumRowsOp);
+QUERN_EMITTER(kernel::SquaredNormOp);
+// Optimizer.cpp
+QUERN_EMITTER(kernel::AdamWOp);
 
 #undef QUERN_EMITTER
 

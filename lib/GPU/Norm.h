@@ -19,9 +19,9 @@ struct RowStatistics {
   mlir::Value scale; ///< 1 / sqrt(variance + epsilon)
 };
 
-/// The statistics of the row whose elements `element(column)` are; in every thread of the team.
-RowStatistics rowStatistics(Team &team, mlir::Value columns, mlir::Type type, kernel::NormKind kind,
-                            double epsilon, llvm::function_ref<mlir::Value(mlir::Value)> element);
+/// The statistics of a row; in every thread of the team.
+RowStatistics rowStatistics(Team &team, const Team::Part &row, kernel::NormKind kind,
+                            double epsilon);
 
 mlir::Value normalize(Thread &thread, mlir::Value x, const RowStatistics &statistics);
 

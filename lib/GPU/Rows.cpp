@@ -1,5 +1,4 @@
-//===- Rows.cpp - Rows shared out among warps or blocks
-//----------------------------------------===//
+//===- Rows.cpp - Rows shared out among teams -------------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -8,82 +7,132 @@
 
 #include "Rows.h"
 
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
 using namespace mlir;
 
 namespace quern::nvidia {
 
-/// Rows of up to so many columns go to one warp.
-constexpr int64_t warpColumns = 1024;
-constexpr int64_t blockThreads = 256;
+namespace {
 
-Value Team::rank() { return isWarp ? t.lane() : t.thread(); }
+/// Finds out whether all rows begin at multiples of what one access takes.
+class AlignmentCheck {
+public:
+  explicit AlignmentCheck(Emission &e) : e(e) {}
 
-void Team::forColumns(Value columns, llvm::function_ref<void(Value)> body) {
-  t.strided(rank(), columns, size(), body);
-}
+  bool impossible = false;
+  Value remainders; ///< of all that is known at run time, or'ed; null when everything is known
 
-SmallVector<Value>
-Team::forColumns(Value columns, ValueRange carried,
-                 llvm::function_ref<SmallVector<Value>(Value, ValueRange)> body) {
-  return t.strided(rank(), columns, size(), carried, body);
-}
+  void addBuffer(Value buffer, int64_t lanes) {
+    auto type = cast<MemRefType>(buffer.getType());
+    int64_t bytes = elementBytes(type.getElementType());
+    unit = std::min<int64_t>(lanes * bytes, 16);
+    auto metadata = memref::ExtractStridedMetadataOp::create(e.builder, e.loc, buffer);
+    auto [strides, offset] = type.getStridesAndOffset();
+    // What has no offset is an argument or lies in the arena: 64-byte aligned at least.
+    if (offset)
+      add(offset, metadata.getOffset(), bytes);
+    for (int64_t dim = 0; dim + 1 < type.getRank(); ++dim)
+      if (type.getDimSize(dim) != 1)
+        add(strides[dim], metadata.getStrides()[dim], bytes);
+  }
 
-Value Team::sum(Value columns, Type type, llvm::function_ref<Value(Value)> term) {
-  Value own = forColumns(columns, t.number(type, 0), [&](Value column, ValueRange carried) {
-    return SmallVector<Value>{t.add(carried[0], term(column))};
-  })[0];
-  return sum(own);
-}
+  /// `value` times `bytes`, which is `known` times `bytes` where that is not dynamic.
+  void add(int64_t known, Value value, int64_t bytes) {
+    if (!ShapedType::isDynamic(known)) {
+      impossible |= known * bytes % unit != 0;
+      return;
+    }
+    Value distance = mulIndex(e, value, e.index(bytes));
+    Value rest = arith::AndIOp::create(e.builder, e.loc, distance, e.index(unit - 1));
+    remainders =
+        remainders ? arith::OrIOp::create(e.builder, e.loc, remainders, rest).getResult() : rest;
+  }
 
-Value Team::sum(Value value) { return isWarp ? t.sumOverWarp(value) : t.sumOverBlock(value); }
+  int64_t unit = 1; ///< bytes of one access, a power of 2
 
-Value Team::max(Value value) {
-  auto larger = [&](Value a, Value b) { return t.max(a, b); };
-  return isWarp ? t.overWarp(value, larger) : t.overBlock(value, larger);
-}
+private:
+  Emission &e;
+};
 
-void Team::fence() { isWarp ? t.syncWarp() : t.barrier(); }
+} // namespace
 
-void Team::onFirst(llvm::function_ref<void()> body) { t.when(t.equal(rank(), t.index(0)), body); }
-
-void forRows(Emission &e, Value rows, Value columns, ValueRange operands,
-             llvm::function_ref<void(Team &, Value, ValueRange)> body) {
+void forLanes(Emission &e, ValueRange buffers, Value columns,
+              llvm::function_ref<void(int64_t)> emitLaunches) {
+  SmallVector<Value> rows;
+  int64_t bytes = 2;
+  for (Value buffer : buffers) {
+    auto type = dyn_cast<MemRefType>(buffer.getType());
+    if (!type || type.getRank() == 0 || !type.getElementType().isFloat())
+      continue;
+    rows.push_back(buffer);
+    bytes = std::max(bytes, elementBytes(type.getElementType()));
+  }
+  int64_t lanes = 16 / bytes;
+  AlignmentCheck check(e);
+  for (Value buffer : rows)
+    check.addBuffer(buffer, lanes);
   auto known = constantOf(columns);
-  if (!known || *known > warpColumns)
-    return e.launch({rows, {}, {}}, blockThreads, operands, [&](Thread &t, ValueRange onDevice) {
-      Team team(t, /*isWarp=*/false);
-      body(team, t.block(0), onDevice);
-    });
-  SmallVector<Value> all(operands);
-  all.push_back(rows);
-  constexpr int64_t warps = blockThreads / warpSize;
-  e.launch({ceilDiv(e, rows, e.index(warps)), {}, {}}, blockThreads, all,
-           [&](Thread &t, ValueRange onDevice) {
-             Value row = addIndex(t, mulIndex(t, t.block(0), t.index(warps)), t.warp());
-             t.when(t.less(row, onDevice.back()), [&] {
-               Team team(t, /*isWarp=*/true);
-               body(team, row, onDevice.drop_back());
-             });
-           });
+  check.unit = lanes;
+  check.add(known.value_or(ShapedType::kDynamic), columns, 1);
+  if (check.impossible || rows.empty())
+    return emitLaunches(1);
+  if (!check.remainders)
+    return emitLaunches(lanes);
+  Value aligned = arith::CmpIOp::create(e.builder, e.loc, arith::CmpIPredicate::eq,
+                                        check.remainders, e.index(0));
+  auto choice = scf::IfOp::create(e.builder, e.loc, aligned, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(e.builder);
+  e.builder.setInsertionPointToStart(choice.thenBlock());
+  emitLaunches(lanes);
+  e.builder.setInsertionPointToStart(choice.elseBlock());
+  emitLaunches(1);
 }
 
-Value forRowSubsets(
-    Emission &e, Value rows, ValueRange operands,
-    llvm::function_ref<SmallVector<Value>(Thread &)> initial,
-    llvm::function_ref<SmallVector<Value>(Team &, Value, ValueRange, ValueRange)> body,
-    llvm::function_ref<void(Thread &, Value, ValueRange, ValueRange)> finish) {
-  Value slots = atMost(e, rows, partialBlocks);
+void forRows(Emission &e, Value rows, Value columns, ValueRange operands, RowBody body) {
+  constexpr int64_t warps = blockThreads / warpSize;
+  bool isWarp = Team::isWarp(columns);
   SmallVector<Value> all(operands);
-  all.push_back(rows);
-  e.launch({slots, {}, {}}, blockThreads, all, [&](Thread &t, ValueRange onDevice) {
-    ValueRange inputs = onDevice.drop_back();
-    Team team(t, /*isWarp=*/false);
-    SmallVector<Value> last =
-        t.strided(t.block(0), onDevice.back(), t.blocks(0), initial(t),
-                  [&](Value row, ValueRange carried) { return body(team, row, carried, inputs); });
-    finish(t, t.block(0), last, inputs);
+  all.append({rows, columns});
+  Value blocks = isWarp ? ceilDiv(e, rows, e.index(warps)) : rows;
+  forLanes(e, operands, columns, [&](int64_t lanes) {
+    e.launch({blocks, {}, {}}, blockThreads, all, [&](Thread &t, ValueRange onDevice) {
+      Value size = constantOf(columns) ? t.index(*constantOf(columns)) : onDevice.back();
+      ValueRange inputs = onDevice.drop_back(2);
+      Team team(t, size, lanes);
+      if (!isWarp)
+        return body(team, team.number(), inputs);
+      Value row = team.number();
+      t.when(t.less(row, onDevice[inputs.size()]), [&] { body(team, row, inputs); });
+    });
   });
-  return slots;
+}
+
+Value forRowSubsets(Emission &e, Value rows, Value columns, int64_t blocks, int64_t lanes,
+                    ValueRange operands, SubsetBody body) {
+  constexpr int64_t warps = blockThreads / warpSize;
+  Value needed = Team::isWarp(columns) ? ceilDiv(e, rows, e.index(warps)) : rows;
+  Value count = atMost(e, needed, blocks);
+  SmallVector<Value> all(operands);
+  all.append({rows, columns});
+  e.launch({count, {}, {}}, blockThreads, all, [&](Thread &t, ValueRange onDevice) {
+    Value size = constantOf(columns) ? t.index(*constantOf(columns)) : onDevice.back();
+    ValueRange inputs = onDevice.drop_back(2);
+    Team team(t, size, lanes);
+    body(team, team.number(), team.count(), onDevice[inputs.size()], inputs);
+  });
+  return count;
+}
+
+SmallVector<Value> withMergedRows(Code &code, ValueRange operands) {
+  SmallVector<Value> merged;
+  for (Value operand : operands) {
+    auto type = dyn_cast<MemRefType>(operand.getType());
+    bool hasRows = type && type.getRank() > 2 && type.getElementType().isFloat();
+    merged.push_back(hasRows ? mergeRows(code, operand) : operand);
+  }
+  return merged;
 }
 
 SmallVector<Value> at(ArrayRef<Value> indices, Value column) {

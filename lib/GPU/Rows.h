@@ -1,5 +1,4 @@
-//===- Rows.h - Rows shared out among warps or blocks
-//------------------------------------------===//
+//===- Rows.h - Rows shared out among teams ---------------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -8,64 +7,35 @@
 #ifndef QUERN_LIB_GPU_ROWS_H
 #define QUERN_LIB_GPU_ROWS_H
 
-#include "quern/Emission/Views.h"
+#include "Team.h"
 #include "quern/GPU/Emission.h"
 
 namespace quern::nvidia {
 
-using namespace emission; // what emitters of all targets share
+/// Runs `emitLaunches(lanes)` for the number of neighbouring columns, 1 or as many as have 16
+/// bytes, that one access may take in all of the `buffers` of floats with rows of `columns`
+/// elements. What types do not tell the host looks up in addresses and strides, to choose between
+/// two versions.
+void forLanes(Emission &emission, mlir::ValueRange buffers, mlir::Value columns,
+              llvm::function_ref<void(int64_t lanes)> emitLaunches);
 
-/// The threads that work on one row together: a warp, or a block where rows are long.
-class Team {
-public:
-  Team(Thread &thread, bool isWarp) : t(thread), isWarp(isWarp) {}
-
-  Thread &t;
-
-  /// Runs `body(column)` for this thread's share of the columns of [0, columns).
-  void forColumns(mlir::Value columns, llvm::function_ref<void(mlir::Value)> body);
-  /// The same with values that are carried along; returns the last ones of this thread.
-  llvm::SmallVector<mlir::Value> forColumns(
-      mlir::Value columns, mlir::ValueRange carried,
-      llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value, mlir::ValueRange)> body);
-
-  /// The sum over all columns of `term(column)`, in a fixed order; in every thread of the team.
-  mlir::Value sum(mlir::Value columns, mlir::Type type,
-                  llvm::function_ref<mlir::Value(mlir::Value)> term);
-  /// One thread's value each, added or maximized over the team.
-  mlir::Value sum(mlir::Value value);
-  mlir::Value max(mlir::Value value);
-
-  /// Makes what the team wrote to memory visible to all of it.
-  void fence();
-
-  /// Runs `body` on one thread of the team.
-  void onFirst(llvm::function_ref<void()> body);
-
-private:
-  mlir::Value rank();
-  mlir::Value size() { return t.index(isWarp ? warpSize : t.threads); }
-  bool isWarp;
-};
+using RowBody = llvm::function_ref<void(Team &team, mlir::Value row, mlir::ValueRange operands)>;
 
 /// Launches a kernel in which `body(team, row, operands)` runs once for each of `rows` rows of
-/// `columns` columns. A warp takes a short row, a block a long one.
+/// `columns` columns.
 void forRows(Emission &emission, mlir::Value rows, mlir::Value columns, mlir::ValueRange operands,
-             llvm::function_ref<void(Team &, mlir::Value, mlir::ValueRange)> body);
+             RowBody body);
 
-/// The same in which each of at most `partialBlocks` blocks takes every row of a fixed subset of
-/// rows, one after the other, with `carried` values (of device constants that `initial` makes);
-/// `finish(thread, slot, values, operands)` gets the last ones, slot being the block's number.
-/// Returns how many slots there are (an index of the host).
-mlir::Value
-forRowSubsets(Emission &emission, mlir::Value rows, mlir::ValueRange operands,
-              llvm::function_ref<llvm::SmallVector<mlir::Value>(Thread &)> initial,
-              llvm::function_ref<llvm::SmallVector<mlir::Value>(
-                  Team &, mlir::Value row, mlir::ValueRange carried, mlir::ValueRange operands)>
-                  body,
-              llvm::function_ref<void(Thread &, mlir::Value slot, mlir::ValueRange carried,
-                                      mlir::ValueRange operands)>
-                  finish);
+/// Launches a kernel in which a fixed number of teams, of up to `blocks` blocks, take rows of
+/// `columns` columns: `body(team, first, step, end, operands)` goes through its own. Returns how
+/// many blocks there are (an index of the host).
+using SubsetBody = llvm::function_ref<void(Team &team, mlir::Value first, mlir::Value step,
+                                           mlir::Value end, mlir::ValueRange operands)>;
+mlir::Value forRowSubsets(Emission &emission, mlir::Value rows, mlir::Value columns, int64_t blocks,
+                          int64_t lanes, mlir::ValueRange operands, SubsetBody body);
+
+/// `operands` with the rows of each merged where memory allows it.
+llvm::SmallVector<mlir::Value> withMergedRows(emission::Code &code, mlir::ValueRange operands);
 
 /// The element at `indices` of all dimensions but the last, and `column`.
 llvm::SmallVector<mlir::Value> at(llvm::ArrayRef<mlir::Value> indices, mlir::Value column);

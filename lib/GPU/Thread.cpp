@@ -6,6 +6,7 @@
 //===---------------------------------------------------------------------------------------------===//
 
 #include "quern/GPU/Thread.h"
+#include "quern/Emission/Indices.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -45,6 +46,21 @@ Value Thread::mul(Value a, Value b) { return arith::MulFOp::create(builder, loc,
 Value Thread::div(Value a, Value b) { return arith::DivFOp::create(builder, loc, a, b); }
 Value Thread::max(Value a, Value b) { return arith::MaximumFOp::create(builder, loc, a, b); }
 Value Thread::fma(Value a, Value b, Value c) { return math::FmaOp::create(builder, loc, a, b, c); }
+Value Thread::exp(Value x) { return math::ExpOp::create(builder, loc, x); }
+Value Thread::log(Value x) { return math::LogOp::create(builder, loc, x); }
+
+Value Thread::sumOf(ValueRange values) {
+  SmallVector<Value> left(values);
+  while (left.size() > 1) {
+    SmallVector<Value> pairs;
+    for (size_t i = 0; i + 1 < left.size(); i += 2)
+      pairs.push_back(add(left[i], left[i + 1]));
+    if (left.size() % 2)
+      pairs.push_back(left.back());
+    left = pairs;
+  }
+  return left.front();
+}
 
 Value Thread::convert(Value value, Type type) {
   Type from = value.getType();
@@ -67,7 +83,16 @@ Value Thread::less(Value a, Value b) {
 Value Thread::equal(Value a, Value b) {
   return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, a, b);
 }
+Value Thread::is(arith::CmpFPredicate predicate, Value a, Value b) {
+  return arith::CmpFOp::create(builder, loc, predicate, a, b);
+}
 Value Thread::both(Value a, Value b) { return arith::AndIOp::create(builder, loc, a, b); }
+Value Thread::constant(bool value) {
+  return arith::ConstantOp::create(builder, loc, builder.getBoolAttr(value));
+}
+Value Thread::no(Value condition) {
+  return arith::XOrIOp::create(builder, loc, condition, constant(true));
+}
 Value Thread::select(Value condition, Value a, Value b) {
   return arith::SelectOp::create(builder, loc, condition, a, b);
 }
@@ -99,6 +124,10 @@ Value Thread::load(Value memref, ValueRange indices, Type type) {
   return type ? convert(value, type) : value;
 }
 
+Value Thread::loadIndex(Value memref, ValueRange indices) {
+  return arith::IndexCastOp::create(builder, loc, builder.getIndexType(), load(memref, indices));
+}
+
 void Thread::store(Value value, Value memref, ValueRange indices) {
   value = convert(value, cast<MemRefType>(memref.getType()).getElementType());
   memref::StoreOp::create(builder, loc, value, memref, indices);
@@ -109,19 +138,6 @@ Value Thread::loadWhere(Value condition, Value memref, ValueRange indices, Type 
     type = cast<MemRefType>(memref.getType()).getElementType();
   Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
   return when(condition, zero, [&] { return SmallVector<Value>{load(memref, indices, type)}; })[0];
-}
-
-SmallVector<Value> Thread::loadVector(Value memref, ValueRange indices, int64_t count) {
-  if (count == 1)
-    return {load(memref, indices)};
-  Type element = cast<MemRefType>(memref.getType()).getElementType();
-  int64_t bytes = count * llvm::divideCeil(element.getIntOrFloatBitWidth(), 8);
-  Value vector = vector::LoadOp::create(builder, loc, VectorType::get({count}, element), memref,
-                                        indices, /*nontemporal=*/false, llvm::MaybeAlign(bytes));
-  SmallVector<Value> values;
-  for (int64_t i = 0; i < count; ++i)
-    values.push_back(vector::ExtractOp::create(builder, loc, vector, i));
-  return values;
 }
 
 Value Thread::isAligned(Value memref, int64_t bytes) {
@@ -155,10 +171,83 @@ void Thread::syncWarp() {
   NVVM::SyncWarpOp::create(builder, loc, all);
 }
 
+/// How many elements one access moves: 16 bytes at most.
+static int64_t elementsOfAccess(Type element, int64_t count) {
+  int64_t bytes = llvm::divideCeil(element.getIntOrFloatBitWidth(), 8);
+  return std::min<int64_t>(count, 16 / bytes);
+}
+
+/// `indices` with the last one `by` further.
+static SmallVector<Value> shifted(Thread &t, ValueRange indices, int64_t by) {
+  SmallVector<Value> result(indices);
+  if (by)
+    result.back() = emission::addIndex(t, result.back(), t.index(by));
+  return result;
+}
+
+SmallVector<Value> Thread::loadVector(Value memref, ValueRange indices, int64_t count, Type type) {
+  if (count == 1)
+    return {load(memref, indices, type)};
+  Type element = cast<MemRefType>(memref.getType()).getElementType();
+  int64_t each = elementsOfAccess(element, count);
+  llvm::MaybeAlign alignment(each * element.getIntOrFloatBitWidth() / 8);
+  SmallVector<Value> values;
+  for (int64_t from = 0; from < count; from += each) {
+    Value loaded =
+        vector::LoadOp::create(builder, loc, VectorType::get({each}, element), memref,
+                               shifted(*this, indices, from), /*nontemporal=*/false, alignment);
+    for (int64_t i = 0; i < each; ++i) {
+      Value value = vector::ExtractOp::create(builder, loc, loaded, i);
+      values.push_back(type ? convert(value, type) : value);
+    }
+  }
+  return values;
+}
+
+void Thread::storeVector(ValueRange values, Value memref, ValueRange indices) {
+  if (values.size() == 1)
+    return store(values.front(), memref, indices);
+  Type element = cast<MemRefType>(memref.getType()).getElementType();
+  auto count = static_cast<int64_t>(values.size());
+  int64_t each = elementsOfAccess(element, count);
+  llvm::MaybeAlign alignment(each * element.getIntOrFloatBitWidth() / 8);
+  for (int64_t from = 0; from < count; from += each) {
+    SmallVector<Value> converted;
+    for (Value value : values.slice(from, each))
+      converted.push_back(convert(value, element));
+    Value stored =
+        vector::FromElementsOp::create(builder, loc, VectorType::get({each}, element), converted);
+    vector::StoreOp::create(builder, loc, stored, memref, shifted(*this, indices, from),
+                            /*nontemporal=*/false, alignment);
+  }
+}
+
+Value Thread::ballot(Value condition) {
+  Value all = arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(-1));
+  return NVVM::VoteSyncOp::create(builder, loc, builder.getI32Type(), all, condition,
+                                  NVVM::VoteSyncKind::ballot);
+}
+
 Value Thread::exchange(Value value, int64_t distance) {
-  return mlir::gpu::ShuffleOp::create(builder, loc, value, static_cast<int32_t>(distance),
-                                      static_cast<int32_t>(warpSize), mlir::gpu::ShuffleMode::XOR)
-      .getShuffleResult();
+  Type type = value.getType();
+  auto bitcast = [&](Value of, Type to) -> Value {
+    return of.getType() == to ? of : arith::BitcastOp::create(builder, loc, to, of).getResult();
+  };
+  if (type.getIntOrFloatBitWidth() != 64)
+    return mlir::gpu::ShuffleOp::create(builder, loc, value, static_cast<int32_t>(distance),
+                                        static_cast<int32_t>(warpSize), mlir::gpu::ShuffleMode::XOR)
+        .getShuffleResult();
+  // A shuffle moves 32 bits.
+  Type i32 = builder.getI32Type(), i64 = builder.getI64Type();
+  Value bits = bitcast(value, i64);
+  Value half = arith::ConstantOp::create(builder, loc, builder.getI64IntegerAttr(32));
+  Value low = arith::TruncIOp::create(builder, loc, i32, bits);
+  Value high =
+      arith::TruncIOp::create(builder, loc, i32, arith::ShRUIOp::create(builder, loc, bits, half));
+  low = arith::ExtUIOp::create(builder, loc, i64, exchange(low, distance));
+  high = arith::ExtUIOp::create(builder, loc, i64, exchange(high, distance));
+  high = arith::ShLIOp::create(builder, loc, high, half);
+  return bitcast(arith::OrIOp::create(builder, loc, high, low), type);
 }
 
 Value Thread::overLanes(Value value, int64_t lanes, Combine combine) {
@@ -166,24 +255,43 @@ Value Thread::overLanes(Value value, int64_t lanes, Combine combine) {
     value = combine(value, exchange(value, distance));
   return value;
 }
-Value Thread::overWarp(Value value, Combine combine) { return overLanes(value, warpSize, combine); }
 
-Value Thread::overBlock(Value value, Combine combine) {
-  value = overWarp(value, combine);
-  int64_t warps = threads / warpSize;
-  if (warps == 1)
-    return value;
-  Value results = shared({warps}, value.getType());
-  when(equal(lane(), index(0)), [&] { store(value, results, warp()); });
-  barrier();
-  Value total = load(results, index(0));
-  for (int64_t i = 1; i < warps; ++i)
-    total = combine(total, load(results, index(i)));
-  // A loop around may come here again.
-  barrier();
-  return total;
+SmallVector<Value> Thread::overWarp(ValueRange values, Combine combine) {
+  SmallVector<Value> all(values);
+  for (int64_t distance = warpSize / 2; distance; distance /= 2)
+    for (Value &value : all)
+      value = combine(value, exchange(value, distance));
+  return all;
 }
 
+SmallVector<Value> Thread::overBlock(ValueRange values, Combine combine) {
+  SmallVector<Value> all = overWarp(values, combine);
+  int64_t warps = threads / warpSize;
+  if (warps == 1)
+    return all;
+  auto count = static_cast<int64_t>(all.size());
+  Value results = shared({warps, count}, values.front().getType());
+  when(equal(lane(), index(0)), [&] {
+    for (int64_t i = 0; i < count; ++i)
+      store(all[i], results, {warp(), index(i)});
+  });
+  barrier();
+  for (int64_t i = 0; i < count; ++i) {
+    all[i] = load(results, {index(0), index(i)});
+    for (int64_t from = 1; from < warps; ++from)
+      all[i] = combine(all[i], load(results, {index(from), index(i)}));
+  }
+  // A loop around may come here again.
+  barrier();
+  return all;
+}
+
+Value Thread::overWarp(Value value, Combine combine) {
+  return overWarp(ValueRange(value), combine)[0];
+}
+Value Thread::overBlock(Value value, Combine combine) {
+  return overBlock(ValueRange(value), combine)[0];
+}
 Value Thread::sumOverWarp(Value value) {
   return overWarp(value, [&](Value a, Value b) { return add(a, b); });
 }
@@ -192,6 +300,13 @@ Value Thread::sumOverBlock(Value value) {
 }
 Value Thread::maxOverBlock(Value value) {
   return overBlock(value, [&](Value a, Value b) { return max(a, b); });
+}
+
+Value Thread::anyOfBlock(Value condition) {
+  auto either = [&](Value a, Value b) -> Value { return arith::OrIOp::create(builder, loc, a, b); };
+  Value some =
+      overBlock(arith::ExtUIOp::create(builder, loc, builder.getI32Type(), condition), either);
+  return arith::TruncIOp::create(builder, loc, builder.getI1Type(), some);
 }
 
 SmallVector<Value> Thread::strided(Value first, Value end, Value step, ValueRange carried,
@@ -210,6 +325,56 @@ void Thread::strided(Value first, Value end, Value step, llvm::function_ref<void
     body(i);
     return SmallVector<Value>();
   });
+}
+
+SmallVector<Value> Thread::repeatWhile(ValueRange initial,
+                                       llvm::function_ref<Value(ValueRange)> condition,
+                                       llvm::function_ref<SmallVector<Value>(ValueRange)> body) {
+  auto loop = scf::WhileOp::create(
+      builder, loc, initial.getTypes(), initial,
+      [&](OpBuilder &, Location, ValueRange carried) {
+        scf::ConditionOp::create(builder, loc, condition(carried), carried);
+      },
+      [&](OpBuilder &, Location, ValueRange carried) {
+        scf::YieldOp::create(builder, loc, body(carried));
+      });
+  return SmallVector<Value>(loop.getResults());
+}
+
+SmallVector<Value>
+Thread::forShare(Value count, int64_t lanes, ValueRange carried,
+                 llvm::function_ref<SmallVector<Value>(Value, ValueRange)> body) {
+  Value before = emission::mulIndex(*this, block(0), index(threads));
+  Value own = emission::addIndex(*this, before, thread());
+  Value step = emission::mulIndex(*this, blocks(0), index(threads * lanes));
+  return strided(emission::mulIndex(*this, own, index(lanes)), count, step, carried, body);
+}
+
+SmallVector<Value> Thread::inOrder(Value count, ValueRange initial,
+                                   llvm::function_ref<SmallVector<Value>(Value)> terms) {
+  constexpr int64_t ahead = 8;
+  auto addTerms = [&](Value from, int64_t many, ValueRange carried) {
+    SmallVector<SmallVector<Value>> loaded;
+    for (int64_t i = 0; i < many; ++i)
+      loaded.push_back(terms(emission::addIndex(*this, from, index(i))));
+    SmallVector<Value> sums(carried);
+    for (const SmallVector<Value> &values : loaded)
+      for (auto [sum, value] : llvm::zip(sums, values))
+        sum = add(sum, value);
+    return sums;
+  };
+  Value rest = builder.createOrFold<arith::RemUIOp>(loc, count, index(ahead));
+  Value whole = builder.createOrFold<arith::SubIOp>(loc, count, rest);
+  SmallVector<Value> sums =
+      strided(index(0), whole, index(ahead), initial,
+              [&](Value from, ValueRange carried) { return addTerms(from, ahead, carried); });
+  return strided(whole, count, index(1), sums,
+                 [&](Value i, ValueRange carried) { return addTerms(i, 1, carried); });
+}
+
+Value Thread::inOrder(Value count, Value initial, llvm::function_ref<Value(Value)> term) {
+  return inOrder(count, ValueRange(initial),
+                 [&](Value i) { return SmallVector<Value>{term(i)}; })[0];
 }
 
 } // namespace quern::nvidia

@@ -42,11 +42,18 @@ public:
   mlir::Value max(mlir::Value a, mlir::Value b); ///< a NaN on either side wins
   /// a * b + c, rounded once.
   mlir::Value fma(mlir::Value a, mlir::Value b, mlir::Value c);
+  /// All of them added up, by pairs.
+  mlir::Value sumOf(mlir::ValueRange values);
+  mlir::Value exp(mlir::Value x); ///< of an f32
+  mlir::Value log(mlir::Value x); ///< of an f32
   /// A float in another float type, or an index or integer as a float.
   mlir::Value convert(mlir::Value value, mlir::Type type);
   mlir::Value less(mlir::Value a, mlir::Value b);  ///< of indices, unsigned
   mlir::Value equal(mlir::Value a, mlir::Value b); ///< of integers or indices
-  mlir::Value both(mlir::Value a, mlir::Value b);  ///< of conditions
+  mlir::Value is(mlir::arith::CmpFPredicate predicate, mlir::Value a, mlir::Value b); ///< of floats
+  mlir::Value both(mlir::Value a, mlir::Value b); ///< of conditions
+  mlir::Value constant(bool value);               ///< a condition
+  mlir::Value no(mlir::Value condition);
   mlir::Value select(mlir::Value condition, mlir::Value a, mlir::Value b);
 
   /// Runs `body` where `condition` holds.
@@ -62,16 +69,18 @@ public:
 
   /// An element, in `type` (a float type; the element's own when null).
   mlir::Value load(mlir::Value memref, mlir::ValueRange indices, mlir::Type type = {});
+  /// An integer element as an index.
+  mlir::Value loadIndex(mlir::Value memref, mlir::ValueRange indices);
   /// `value` in the type of the memref's elements.
   void store(mlir::Value value, mlir::Value memref, mlir::ValueRange indices);
+  /// `count` neighbours in the last dimension, from `indices` on, in one access of memory or, above
+  /// 16 bytes, several. The address must be a multiple of their bytes, or of 16.
+  llvm::SmallVector<mlir::Value> loadVector(mlir::Value memref, mlir::ValueRange indices,
+                                            int64_t count, mlir::Type type = {});
+  void storeVector(mlir::ValueRange values, mlir::Value memref, mlir::ValueRange indices);
   /// load where `condition` holds, zero elsewhere.
   mlir::Value loadWhere(mlir::Value condition, mlir::Value memref, mlir::ValueRange indices,
                         mlir::Type type = {});
-
-  /// `count` neighbours of the last dimension, in one access where they are 16 bytes or less; they
-  /// must lie at a multiple of their size.
-  llvm::SmallVector<mlir::Value> loadVector(mlir::Value memref, mlir::ValueRange indices,
-                                            int64_t count);
 
   /// i1: whether every index of the last dimension's first element lies at a multiple of `bytes`.
   mlir::Value isAligned(mlir::Value memref, int64_t bytes);
@@ -85,7 +94,9 @@ public:
   /// The same for the threads of a warp.
   void syncWarp();
 
-  /// The value of lane `lane ^ distance`.
+  /// An i32 whose bit i is the condition of lane i.
+  mlir::Value ballot(mlir::Value condition);
+  /// The value, of 32 or 64 bits, of lane `lane ^ distance`.
   mlir::Value exchange(mlir::Value value, int64_t distance);
   using Combine = llvm::function_ref<mlir::Value(mlir::Value, mlir::Value)>;
   /// The values of `lanes` (a power of two) neighbouring lanes combined, by halves, in each of
@@ -96,9 +107,26 @@ public:
   /// All threads' values combined: first over each warp, then over the warps in order. In every
   /// thread; every thread of the block must come here.
   mlir::Value overBlock(mlir::Value value, Combine combine);
+  /// The same for several values of one type, each on its own.
+  llvm::SmallVector<mlir::Value> overWarp(mlir::ValueRange values, Combine combine);
+  llvm::SmallVector<mlir::Value> overBlock(mlir::ValueRange values, Combine combine);
   mlir::Value sumOverWarp(mlir::Value value);
   mlir::Value sumOverBlock(mlir::Value value);
   mlir::Value maxOverBlock(mlir::Value value);
+  mlir::Value anyOfBlock(mlir::Value condition);
+
+  /// Runs `body(carried)` as long as `condition(carried)` holds; returns the values carried last.
+  llvm::SmallVector<mlir::Value>
+  repeatWhile(mlir::ValueRange initial, llvm::function_ref<mlir::Value(mlir::ValueRange)> condition,
+              llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::ValueRange)> body);
+
+  /// `initial` and `term(0)` to `term(count - 1)` added in this order. Several terms are loaded
+  /// before they are added, so that memory has work. The second form has a list of sums.
+  mlir::Value inOrder(mlir::Value count, mlir::Value initial,
+                      llvm::function_ref<mlir::Value(mlir::Value)> term);
+  llvm::SmallVector<mlir::Value>
+  inOrder(mlir::Value count, mlir::ValueRange initial,
+          llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value)> terms);
 
   /// Runs `body(i)` for i = first, first + step, ... below `end`: a range that threads (or blocks)
   /// divide among themselves. `step` may be a value.
@@ -107,6 +135,13 @@ public:
   llvm::SmallVector<mlir::Value>
   strided(mlir::Value first, mlir::Value end, mlir::Value step, mlir::ValueRange carried,
           llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value, mlir::ValueRange)> body);
+
+  /// Runs `body(i)` for this thread's share of the elements of [0, count), which all threads of the
+  /// launch divide among themselves: i begins a group of `lanes` neighbours, and `lanes` divides
+  /// `count`. Neighbouring threads take neighbouring groups.
+  llvm::SmallVector<mlir::Value>
+  forShare(mlir::Value count, int64_t lanes, mlir::ValueRange carried,
+           llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value, mlir::ValueRange)> body);
 
   /// Bytes of shared memory that were asked for.
   int64_t sharedBytes = 0;
