@@ -258,6 +258,8 @@ struct Counters {
 struct Report {
   std::vector<Finding> findings;
   Counters counters;
+  /// What the kernel has printed by printf.
+  std::string output;
   bool clean() const { return findings.empty(); }
 };
 

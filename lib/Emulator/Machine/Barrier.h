@@ -26,33 +26,52 @@ struct Block;
 
 enum class BarrierReduction : uint8_t { None, Count, And, Or };
 
+/// What a barrier instruction asks for.
+struct BarrierArrival {
+  /// The path goes on when the barrier completes, else at once.
+  bool waits;
+  BarrierReduction reduction;
+  /// Threads, 0 for all.
+  uint32_t count;
+  /// Lanes that contribute to the reduction, whose result goes into operand `result`.
+  LaneMask predicate = 0;
+  size_t result = 0;
+  /// All lanes of a warp execute the same instruction.
+  bool isAligned = false;
+};
+
 class Barrier {
 public:
-  /// The lanes of `path` arrive; `count` is the number of threads, 0 for all. They go on at once if
-  /// `waits` is false, else when the barrier completes: the path is blocked until then. `predicate`
-  /// has the lanes that contribute to the reduction.
-  void arrive(Block &block, Warp &warp, const Instruction &instruction, LaneMask lanes, bool waits,
-              uint32_t count, LaneMask predicate = 0);
+  /// `lanes` of the executing path of `warp` arrive.
+  void arrive(Warp &warp, const Instruction &instruction, LaneMask lanes,
+              const BarrierArrival &arrival);
   /// Threads have exited: the barrier may be complete now.
   void update(Block &block);
 
 private:
   /// The lanes of one warp that have arrived, perhaps in several steps.
-  struct Arrival {
+  struct Party {
     Warp *warp;
     LaneMask lanes;
-    LaneMask predicate;
-    const Instruction *instruction;
     bool waits;
+    const Instruction *instruction;
   };
-  std::vector<Arrival> arrivals;
-  std::vector<Path *> waiting;
+  struct Waiting {
+    Path *path;
+    const Instruction *instruction;
+    BarrierArrival arrival;
+  };
+  std::vector<Party> parties;
+  std::vector<Waiting> waiting;
   /// What those who have arrived knew.
   checks::Knowledge knowledge;
   uint32_t expected = 0;
+  /// Threads that have arrived for a reduction, and those of them whose predicate holds.
+  uint32_t voters = 0, votes = 0;
 
   bool isComplete(const Block &block) const;
   void complete(Block &block);
+  uint32_t reduce(BarrierReduction reduction) const;
 };
 
 } // namespace quern::emulator::machine

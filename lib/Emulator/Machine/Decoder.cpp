@@ -286,6 +286,13 @@ Operand Decoder::address(const assembly::Operand &operand, Space space) {
   return result;
 }
 
+void Decoder::takeOperands(Type destination, std::initializer_list<Type> sources) {
+  operandCount(1 + sources.size());
+  result.operands = {write(0, destination)};
+  for (Type type : sources)
+    result.operands.push_back(read(result.operands.size(), type));
+}
+
 int64_t Decoder::immediate(size_t index, int64_t least, int64_t most) {
   const assembly::Operand &value = operand(index);
   if (value.kind != OperandKind::Integer)

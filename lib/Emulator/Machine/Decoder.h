@@ -101,6 +101,9 @@ public:
   int64_t immediate(size_t index, int64_t least, int64_t most);
   /// A constant of the frame.
   Operand constant(Type type, uint64_t value);
+  /// Sets the operands of the result: the destination, then `sources`, in the order of the text; as
+  /// many are an error unless the instruction has them.
+  void takeOperands(Type destination, std::initializer_list<Type> sources);
 
   /// The instruction is executed by all lanes named in the mask together.
   void requireMembers(size_t index);
@@ -148,10 +151,17 @@ public:
   Operand constant(ConstantKind kind, uint32_t symbol, uint64_t value, unsigned bits);
   /// A place for results that are dropped.
   Operand sink(unsigned bits);
+  /// The carry flag, a predicate.
+  Operand carry();
   /// The address of a variable or parameter as a constant, and the space where it was declared. An
   /// address in parameter memory is generic, any other one belongs to its space.
   Operand symbolAddress(Decoder &decoder, const assembly::Operand &operand, unsigned bits,
                         Space *space);
+  /// Where parameters and returned values of a function that is no kernel lie in its local memory,
+  /// which begins with them; returns their size.
+  static uint64_t layOutParameters(const assembly::Function &function,
+                                   std::vector<uint32_t> &parameters,
+                                   std::vector<uint32_t> &returns);
   /// Offset in local memory of a parameter of a call, a variable of the function.
   uint32_t localOffset(uint32_t variable) const { return variableOffsets[variable]; }
   /// Lets `observe` see all instructions that use the registers of `operand`, or registers that
@@ -164,6 +174,7 @@ private:
   std::vector<Operand> registers;
   std::map<std::tuple<ConstantKind, uint32_t, uint64_t, unsigned>, Operand> constants;
   std::map<unsigned, Operand> sinks;
+  std::optional<Operand> carryFlag;
   /// Of the function's variables: offset in local memory, or index of the shared variable.
   std::vector<uint32_t> variableOffsets;
   std::set<uint32_t> watched;
@@ -173,7 +184,6 @@ private:
   void markWatched();
   Operand place(unsigned bits);
   void layOut();
-  uint32_t allocateLocal(const assembly::Variable &variable);
   void decodeInstruction(uint32_t index);
 };
 

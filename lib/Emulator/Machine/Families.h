@@ -12,11 +12,19 @@ namespace quern::emulator::machine {
 class InstructionTable;
 
 void registerArithmetic(InstructionTable &table);
+void registerExtendedArithmetic(InstructionTable &table);
+void registerIntegerProducts(InstructionTable &table);
+void registerFunctions(InstructionTable &table);
+void registerBits(InstructionTable &table);
+void registerPermute(InstructionTable &table);
 void registerComparisons(InstructionTable &table);
+void registerConversions(InstructionTable &table);
 void registerMoves(InstructionTable &table);
 void registerLoadsAndStores(InstructionTable &table);
-void registerControl(InstructionTable &table);
+void registerAtomics(InstructionTable &table);
+void registerCollectives(InstructionTable &table);
 void registerBarriers(InstructionTable &table);
+void registerControl(InstructionTable &table);
 
 } // namespace quern::emulator::machine
 

@@ -27,15 +27,23 @@ Operand FunctionDecoder::place(unsigned bits) {
   return operand;
 }
 
-uint32_t FunctionDecoder::allocateLocal(const assembly::Variable &variable) {
+/// Appends a variable to local memory of `bytes` so far; returns its offset.
+static uint64_t append(uint64_t &bytes, const assembly::Variable &variable) {
   uint64_t alignment = std::max<uint64_t>(variable.alignment, 1);
-  uint64_t offset = (result.localBytes + alignment - 1) / alignment * alignment;
-  // The limit of CUDA, 512 KiB a thread.
-  if (offset + variable.bytes > 512 * 1024)
-    module.source.fail(variable.position, "the local memory of a thread ends at 512 KiB, '" +
-                                              variable.name + "' goes beyond");
-  result.localBytes = uint32_t(offset + variable.bytes);
-  return uint32_t(offset);
+  uint64_t offset = (bytes + alignment - 1) / alignment * alignment;
+  bytes = offset + variable.bytes;
+  return offset;
+}
+
+uint64_t FunctionDecoder::layOutParameters(const assembly::Function &function,
+                                           std::vector<uint32_t> &parameters,
+                                           std::vector<uint32_t> &returns) {
+  uint64_t bytes = 0;
+  for (const assembly::Variable &variable : function.parameters)
+    parameters.push_back(uint32_t(append(bytes, variable)));
+  for (const assembly::Variable &variable : function.returns)
+    returns.push_back(uint32_t(append(bytes, variable)));
+  return bytes;
 }
 
 void FunctionDecoder::layOut() {
@@ -44,20 +52,22 @@ void FunctionDecoder::layOut() {
     operand.index = result.masks++;
     registers.push_back(operand);
   }
+  uint64_t bytes = 0;
+  if (!source.isKernel)
+    bytes = layOutParameters(source, result.parameterOffsets, result.returnOffsets);
   for (const assembly::Variable &variable : source.variables) {
-    if (variable.space != Space::Shared) {
-      variableOffsets.push_back(allocateLocal(variable));
+    if (variable.space == Space::Shared) {
+      variableOffsets.push_back(uint32_t(program.sharedVariables.size()));
+      program.sharedVariables.push_back({&variable, variable.isExtern && !variable.bytes});
       continue;
     }
-    variableOffsets.push_back(uint32_t(program.sharedVariables.size()));
-    program.sharedVariables.push_back({&variable, variable.isExtern && !variable.bytes});
+    variableOffsets.push_back(uint32_t(append(bytes, variable)));
+    // The limit of CUDA, 512 KiB a thread.
+    if (bytes > 512 * 1024)
+      module.source.fail(variable.position, "the local memory of a thread ends at 512 KiB, '" +
+                                                variable.name + "' goes beyond");
   }
-  if (source.isKernel)
-    return;
-  for (const assembly::Variable &variable : source.parameters)
-    result.parameterOffsets.push_back(allocateLocal(variable));
-  for (const assembly::Variable &variable : source.returns)
-    result.returnOffsets.push_back(allocateLocal(variable));
+  result.localBytes = uint32_t(bytes);
 }
 
 Operand FunctionDecoder::constant(ConstantKind kind, uint32_t symbol, uint64_t value,
@@ -80,6 +90,14 @@ Operand FunctionDecoder::sink(unsigned bits) {
     entry->second.isSink = true;
   }
   return entry->second;
+}
+
+Operand FunctionDecoder::carry() {
+  if (!carryFlag) {
+    carryFlag = place(1);
+    carryFlag->index = result.masks++;
+  }
+  return *carryFlag;
 }
 
 Operand FunctionDecoder::symbolAddress(Decoder &decoder, const assembly::Operand &operand,

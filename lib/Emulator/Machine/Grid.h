@@ -44,12 +44,16 @@ struct Grid {
   /// Generic address of the parameters.
   uint64_t parameters = 0;
   checks::Findings findings;
+  /// What the kernel prints.
+  std::string output;
   Counters counters;
   std::unordered_map<const Function *, std::vector<ExecutionCount>> executions;
   std::mt19937_64 random;
   /// Grows with everything that shows that the launch gets on: memory written, a barrier passed, a
   /// thread ended.
   uint64_t progress = 0;
+  /// What clocks and timers say; grows whenever one is read.
+  uint64_t clock = 0;
 
   Order order;
   /// What was made known through memory: by an atomic operation or a store with release semantics

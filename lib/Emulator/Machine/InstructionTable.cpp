@@ -31,11 +31,19 @@ const InstructionTable &instructionTable() {
   static const InstructionTable table = [] {
     InstructionTable all;
     registerArithmetic(all);
+    registerExtendedArithmetic(all);
+    registerIntegerProducts(all);
+    registerFunctions(all);
+    registerBits(all);
+    registerPermute(all);
     registerComparisons(all);
+    registerConversions(all);
     registerMoves(all);
     registerLoadsAndStores(all);
-    registerControl(all);
+    registerAtomics(all);
+    registerCollectives(all);
     registerBarriers(all);
+    registerControl(all);
     registerWarpMultiply(all);
     registerMatrixMoves(all);
     registerWarpgroup(all);

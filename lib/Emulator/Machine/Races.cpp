@@ -27,8 +27,7 @@ void Warp::checkRace(const Instruction &instruction, unsigned lane, Space space,
     reportConflict(*this, instruction, lane, space, address, writes(kind), conflict);
 }
 
-//===- Synchronization through memory
-//-----------------------------------------------------------===//
+//===- Synchronization through memory ---------------------------------------------------------===//
 
 std::pair<uint64_t, uint64_t> Warp::locationOf(Space space, uint64_t address) const {
   if (space == Space::Generic && address - sharedWindow < windowBytes) {

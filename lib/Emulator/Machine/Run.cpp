@@ -266,6 +266,7 @@ Report run(Device &device, const Module &module, const Launch &launch) {
   summarize(grid);
   Report report;
   report.counters = std::move(grid.counters);
+  report.output = std::move(grid.output);
   report.findings = grid.findings.take();
   return report;
 }

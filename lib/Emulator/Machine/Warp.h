@@ -96,6 +96,9 @@ struct AsynchronousAccess {
   checks::Proxy proxy;
 };
 
+/// Additional passes that shared memory takes for an access of `bytes` by `count` lanes.
+unsigned bankConflicts(const uint64_t *addresses, unsigned count, unsigned bytes);
+
 /// The thread of a block of `size` that a lane of a warp is.
 inline Dim3 threadOf(const Dim3 &size, uint32_t warp, unsigned lane) {
   uint32_t linear = warp * warpSize + lane;
@@ -156,6 +159,10 @@ public:
   /// was wrong, which is then reported: a read yields zeros, a write nothing.
   std::byte *access(const Instruction &instruction, unsigned lane, Space space, uint64_t address,
                     unsigned bytes, AccessKind kind, const AsynchronousAccess *engine = nullptr);
+
+  /// Counts an access of `lanes` at the addresses of an operand.
+  void countAccess(Space space, LaneMask lanes, const Operand &address, unsigned bytes,
+                   AccessKind kind);
 
   // Synchronization through memory (PTX ISA 8.3, section 8.10). A fence makes what was observed
   // before it known, and what is known then is published by strong writes behind it.

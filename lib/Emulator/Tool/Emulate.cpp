@@ -204,6 +204,7 @@ int runEmulate(int argc, char **argv) {
       launch.arguments.push_back(parseArgument(device, text, buffers));
     Report report = run(device, module, launch);
     writeBack(device, buffers);
+    std::cout << report.output;
     for (const Finding &finding : report.findings)
       std::cout << format(finding, path);
     if (counters)

@@ -5,9 +5,10 @@
 //
 //===------------------------------------------------------------------------------------------===//
 #include "lib/Emulator/Machine/Instructions/Arithmetic.h"
+#include "lib/Emulator/Machine/Instructions/ExtendedArithmetic.h"
 #include "lib/Emulator/Machine/Lanes.h"
 
-#include <limits>
+#include <algorithm>
 #include <type_traits>
 
 namespace quern::emulator::machine {
@@ -44,7 +45,8 @@ struct MulHigh {
       using Double = std::conditional_t<std::is_signed_v<T>, __int128, unsigned __int128>;
       return T((Double(a) * Double(b)) >> 64);
     } else {
-      return T((int64_t(a) * int64_t(b)) >> (8 * sizeof(T)));
+      using Double = std::conditional_t<std::is_signed_v<T>, int64_t, uint64_t>;
+      return T((Double(a) * Double(b)) >> (8 * sizeof(T)));
     }
   }
 };
@@ -108,6 +110,11 @@ struct Max {
     return a > b ? a : b;
   }
 };
+/// .relu
+template <typename F>
+struct NotNegative {
+  static int32_t apply(int32_t a, int32_t b) { return Max::apply(F::apply(a, b), 0); }
+};
 struct Abs {
   template <typename T>
   static T apply(T a) {
@@ -153,14 +160,6 @@ Step madWide(Warp &warp, const Instruction &instruction, LaneMask lanes) {
   return Step::Next;
 }
 
-/// Sets operands d, a, b[, c], all of `type`.
-void takeOperands(Decoder &decoder, Type type, size_t sources) {
-  decoder.operandCount(sources + 1);
-  decoder.result.operands = {decoder.write(0, type)};
-  for (size_t i = 1; i <= sources; ++i)
-    decoder.result.operands.push_back(decoder.read(i, type));
-}
-
 template <typename F>
 Handler binaryOf(Type type) {
   return forInteger(type, [](auto zero) -> Handler { return binary<decltype(zero), F>; });
@@ -177,7 +176,10 @@ Handler unaryOf(Type type) {
 void decodeMultiply(Decoder &decoder, Type type, bool add) {
   int part = decoder.modifiers.oneOf("the part of the product", {".lo", ".hi", ".wide"});
   if (part != 2) {
-    takeOperands(decoder, type, add ? 3 : 2);
+    if (add)
+      decoder.takeOperands(type, {type, type, type});
+    else
+      decoder.takeOperands(type, {type, type});
     bool saturate = add && part == 1 && type == Type::S32 && decoder.modifiers.accept(".sat");
     decoder.result.handler = saturate ? Handler(ternary<int32_t, MadHighSaturating>)
                              : add    ? (part ? ternaryOf<MadHigh>(type) : ternaryOf<MadLow>(type))
@@ -206,17 +208,27 @@ void decodeMultiply(Decoder &decoder, Type type, bool add) {
   default:
     decoder.fail("'.wide' is for factors of 16 and 32 bits, not for ." + std::string(name(type)));
   }
-  decoder.operandCount(add ? 4 : 3);
-  decoder.result.operands = {decoder.write(0, wide), decoder.read(1, type), decoder.read(2, type)};
   if (add)
-    decoder.result.operands.push_back(decoder.read(3, wide));
+    decoder.takeOperands(wide, {type, type, wide});
+  else
+    decoder.takeOperands(wide, {type, type});
   decoder.result.handler = add ? multiplyAdd : multiply;
 }
 
 } // namespace
 
 void decodeInteger(Decoder &decoder, Operation operation, Type type) {
-  if (!isInteger(type) || bitsOf(type) < 16 || type == Type::U16x2 || type == Type::S16x2)
+  if (type == Type::U16x2 || type == Type::S16x2) {
+    decodePackedInteger(decoder, operation, type);
+    return;
+  }
+  bool hasCarry =
+      operation == Operation::Add || operation == Operation::Sub || operation == Operation::Mad;
+  if (hasCarry && decoder.modifiers.accept(".cc")) {
+    decodeAddCarryOut(decoder, operation, type);
+    return;
+  }
+  if (!isInteger(type) || bitsOf(type) < 16)
     decoder.fail("'" + decoder.source.opcode + "' is not known for the type ." +
                  std::string(name(type)));
   bool saturate = false;
@@ -233,7 +245,7 @@ void decodeInteger(Decoder &decoder, Operation operation, Type type) {
     if (!isSigned(type))
       decoder.fail("'" + decoder.source.opcode + "' is for signed types, not for ." +
                    std::string(name(type)));
-    takeOperands(decoder, type, 1);
+    decoder.takeOperands(type, {type});
     handler = operation == Operation::Abs ? unaryOf<Abs>(type) : unaryOf<Neg>(type);
     return;
   case Operation::Add:
@@ -249,13 +261,17 @@ void decodeInteger(Decoder &decoder, Operation operation, Type type) {
     handler = binaryOf<Rem>(type);
     break;
   case Operation::Min:
-    handler = binaryOf<Min>(type);
+    handler = type == Type::S32 && decoder.modifiers.accept(".relu")
+                  ? Handler(binary<int32_t, NotNegative<Min>>)
+                  : binaryOf<Min>(type);
     break;
   case Operation::Max:
-    handler = binaryOf<Max>(type);
+    handler = type == Type::S32 && decoder.modifiers.accept(".relu")
+                  ? Handler(binary<int32_t, NotNegative<Max>>)
+                  : binaryOf<Max>(type);
     break;
   }
-  takeOperands(decoder, type, 2);
+  decoder.takeOperands(type, {type, type});
 }
 
 } // namespace quern::emulator::machine
