@@ -119,7 +119,7 @@ void decodeBarrier(Decoder &decoder) {
     decodeBarrierArrival(decoder, false);
 }
 
-//===- membar (section 9.7.12.4) ----------------------------------------------------------------===//
+//===- membar (section 9.7.12.4) --------------------------------------------------------------===//
 
 Step fence(Warp &warp, const Instruction &, LaneMask) {
   warp.fence();
