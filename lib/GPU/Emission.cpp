@@ -9,7 +9,9 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/SymbolTable.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -251,6 +253,9 @@ void Emission::launch(const Grid &grid, int64_t threads, ValueRange operands,
     onDevice.push_back(parameters.read(type, arguments));
   Thread thread(code, loc, threads);
   body(thread, onDevice);
+  if (thread.residentBlocks)
+    function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
+                      code.getI32IntegerAttr(static_cast<int32_t>(thread.residentBlocks)));
   mlir::gpu::ReturnOp::create(code, loc);
 
   HostArguments host(*this);
@@ -288,6 +293,16 @@ Value Emission::constants(Thread &t, StringRef what, ArrayRef<double> values) {
 
 Value atMost(Emission &e, Value count, int64_t limit) {
   return emission::minIndex(e, count, e.index(limit));
+}
+
+void choose(emission::Code &code, Value condition, llvm::function_ref<void()> then,
+            llvm::function_ref<void()> otherwise) {
+  auto conditional = scf::IfOp::create(code.builder, code.loc, condition, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(code.builder);
+  code.builder.setInsertionPointToStart(conditional.thenBlock());
+  then();
+  code.builder.setInsertionPointToStart(conditional.elseBlock());
+  otherwise();
 }
 
 } // namespace quern::nvidia

@@ -30,6 +30,9 @@ QUERN_EMITTER(mlir::linalg::GenericOp);
 // Attention*.cpp
 QUERN_EMITTER(kernel::AttentionOp);
 QUERN_EMITTER(kernel::AttentionBackwardOp);
+// Gemm*.cpp
+QUERN_EMITTER(kernel::GemmOp);
+QUERN_EMITTER(kernel::BatchGemmOp);
 // Rotary.cpp, Cache.cpp
 QUERN_EMITTER(kernel::RotaryOp);
 QUERN_EMITTER(kernel::CacheAppendOp);

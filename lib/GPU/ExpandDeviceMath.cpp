@@ -32,11 +32,7 @@ public:
   using ElementaryFunctions::ElementaryFunctions;
 
   /// ex2.approx has 2 ulp over its whole range, with denormal results (PTX ISA, ex2).
-  Value exp2(Value x) override {
-    auto name = StringAttr::get(builder.getContext(), "llvm.nvvm.ex2.approx");
-    return LLVM::CallIntrinsicOp::create(builder, loc, x.getType(), name, ValueRange{x})
-        .getResult(0);
-  }
+  Value exp2(Value x) override { return call("llvm.nvvm.ex2.approx", x); }
 
   /// e^x = 2^t (1 + d ln 2) with t = x / ln 2 rounded, and d what rounding it took away.
   Value exp(Value x) override {
@@ -45,6 +41,18 @@ public:
     Value rest = fma(x, splat(log2E), arith::NegFOp::create(builder, loc, t));
     rest = fma(x, splat(log2ELow), rest);
     return mul(exp2(t), fma(rest, splat(ln2), splat(1.0f)));
+  }
+
+protected:
+  /// div.full has 2 ulp (PTX ISA, div). The division that rounds is a subroutine, around which a
+  /// kernel would have to put its registers into memory.
+  Value div(Value a, Value b) override { return call("llvm.nvvm.div.full", {a, b}); }
+
+private:
+  Value call(StringRef intrinsic, ValueRange operands) {
+    auto name = StringAttr::get(builder.getContext(), intrinsic);
+    return LLVM::CallIntrinsicOp::create(builder, loc, operands[0].getType(), name, operands)
+        .getResult(0);
   }
 };
 

@@ -28,6 +28,15 @@ static mlir::gpu::Dimension dimension(int64_t dim) {
 Value Thread::thread() {
   return mlir::gpu::ThreadIdOp::create(builder, loc, mlir::gpu::Dimension::x);
 }
+Value Thread::rereadThread() {
+  auto dialect = LLVM::AsmDialectAttr::get(builder.getContext(), LLVM::AsmDialect::AD_ATT);
+  Value thread = LLVM::InlineAsmOp::create(
+                     builder, loc, builder.getI32Type(), ValueRange(), "mov.u32 $0, %tid.x;", "=r",
+                     /*has_side_effects=*/true, /*is_align_stack=*/false,
+                     LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr())
+                     .getResult(0);
+  return toIndex(thread);
+}
 Value Thread::lane() { return arith::AndIOp::create(builder, loc, thread(), index(warpSize - 1)); }
 Value Thread::warp() { return arith::DivUIOp::create(builder, loc, thread(), index(warpSize)); }
 Value Thread::block(int64_t dim) {
@@ -37,6 +46,25 @@ Value Thread::blocks(int64_t dim) {
   return mlir::gpu::GridDimOp::create(builder, loc, dimension(dim));
 }
 
+Value Thread::int32(int64_t value) {
+  return arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(value));
+}
+Value Thread::int32(Value index) {
+  return builder.createOrFold<arith::IndexCastUIOp>(loc, builder.getI32Type(), index);
+}
+Value Thread::toIndex(Value value) {
+  return builder.createOrFold<arith::IndexCastUIOp>(loc, builder.getIndexType(), value);
+}
+SmallVector<Value> Thread::digits(Value value, ArrayRef<int64_t> sizes) {
+  SmallVector<Value> result(sizes.size());
+  for (size_t i = sizes.size(); i-- > 1;) {
+    result[i] = builder.createOrFold<arith::RemUIOp>(loc, value, int32(sizes[i]));
+    value = builder.createOrFold<arith::DivUIOp>(loc, value, int32(sizes[i]));
+  }
+  result[0] = value;
+  return result;
+}
+
 Value Thread::number(Type type, double value) {
   return arith::ConstantOp::create(builder, loc, builder.getFloatAttr(type, value));
 }
@@ -44,6 +72,13 @@ Value Thread::add(Value a, Value b) { return arith::AddFOp::create(builder, loc,
 Value Thread::sub(Value a, Value b) { return arith::SubFOp::create(builder, loc, a, b); }
 Value Thread::mul(Value a, Value b) { return arith::MulFOp::create(builder, loc, a, b); }
 Value Thread::div(Value a, Value b) { return arith::DivFOp::create(builder, loc, a, b); }
+Value Thread::divFast(Value a, Value b) {
+  if (!a.getType().isF32())
+    return div(a, b);
+  auto name = builder.getStringAttr("llvm.nvvm.div.full");
+  return LLVM::CallIntrinsicOp::create(builder, loc, a.getType(), name, ValueRange{a, b})
+      .getResult(0);
+}
 Value Thread::max(Value a, Value b) { return arith::MaximumFOp::create(builder, loc, a, b); }
 Value Thread::fma(Value a, Value b, Value c) { return math::FmaOp::create(builder, loc, a, b, c); }
 Value Thread::exp(Value x) { return math::ExpOp::create(builder, loc, x); }

@@ -55,6 +55,19 @@ createDeviceMachine(const quern::nvidia::Architecture &architecture) {
                                   llvm::CodeGenOptLevel::Aggressive));
 }
 
+/// Memory that a launch sizes is a declaration: a definition without elements would get a byte of
+/// its own, beside the memory of the launch.
+void declareDynamicSharedMemory(llvm::Module &module) {
+  constexpr unsigned shared = 3;
+  for (llvm::GlobalVariable &global : module.globals()) {
+    auto *array = llvm::dyn_cast<llvm::ArrayType>(global.getValueType());
+    if (global.getAddressSpace() != shared || !array || array->getNumElements())
+      continue;
+    global.setInitializer(nullptr);
+    global.setLinkage(llvm::GlobalValue::ExternalLinkage);
+  }
+}
+
 /// The PTX of one gpu.module, or a message.
 llvm::Expected<std::string> generate(mlir::gpu::GPUModuleOp device) {
   llvm::Expected<quern::nvidia::Architecture> architecture =
@@ -72,6 +85,7 @@ llvm::Expected<std::string> generate(mlir::gpu::GPUModuleOp device) {
                                    " does not translate to LLVM IR");
   module->setTargetTriple((*target)->getTargetTriple());
   module->setDataLayout((*target)->createDataLayout());
+  declareDynamicSharedMemory(*module);
   quern::target::optimize(*module, **target);
   for (const llvm::Function &function : *module)
     if (function.isDeclaration() && !function.isIntrinsic() && !function.use_empty())

@@ -123,8 +123,8 @@ class Program:
         path = lambda name: os.path.join(directory, name)
         with open(path("kernels.mlir"), "w") as file:
             file.write('module attributes {quern.model = "{}"} {\n%s}\n' % text)
-        phases = "builtin.module(quern-phase-emit{targets=%s},quern-phase-llvm{targets=%s debug-info=false})"
-        _run(["quern-opt", path("kernels.mlir"), "--pass-pipeline=" + phases % (self.architecture, self.architecture),
+        phases = "builtin.module(quern-select-targets{targets=%s},quern-phase-emit{targets=%s},quern-phase-llvm{targets=%s debug-info=false})"
+        _run(["quern-opt", path("kernels.mlir"), "--pass-pipeline=" + phases % ((self.architecture,) * 3),
               "-o", path("host.mlir")])
         _run([LLVM + "/mlir-translate", "--mlir-to-llvmir", path("host.mlir"), "-o", path("host.ll")])
         _run([LLVM + "/clang", "-O1", "-Wno-override-module", "-fPIC", "-shared", path("host.ll"), "-o",

@@ -35,6 +35,7 @@ protected:
   mlir::Value sub(mlir::Value a, mlir::Value b);
   mlir::Value mul(mlir::Value a, mlir::Value b);
   mlir::Value fma(mlir::Value a, mlir::Value b, mlir::Value c);
+  virtual mlir::Value div(mlir::Value a, mlir::Value b);
   /// One instruction each; a NaN in `x` stays.
   mlir::Value atLeast(mlir::Value x, float bound);
   mlir::Value atMost(mlir::Value x, float bound);
@@ -45,7 +46,6 @@ protected:
 private:
   mlir::Value splatInt(int32_t value);
   mlir::Value constant(mlir::Type of, mlir::TypedAttr value);
-  mlir::Value div(mlir::Value a, mlir::Value b);
   mlir::Value abs(mlir::Value a);
   mlir::Value copySign(mlir::Value a, mlir::Value sign);
   mlir::Value bits(mlir::Value a);

@@ -77,6 +77,10 @@ constexpr int64_t partialBlocks = 256;
 /// min(count, limit) blocks.
 mlir::Value atMost(Emission &emission, mlir::Value count, int64_t limit);
 
+/// Runs `then` where `condition` (i1, of the host or the device) holds, `otherwise` elsewhere.
+void choose(emission::Code &code, mlir::Value condition, llvm::function_ref<void()> then,
+            llvm::function_ref<void()> otherwise);
+
 } // namespace quern::nvidia
 
 #endif // QUERN_GPU_EMISSION_H

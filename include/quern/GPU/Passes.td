@@ -51,7 +51,7 @@ def ExpandDeviceMath : Pass<"quern-expand-device-math", "::mlir::gpu::GPUModuleO
   let summary = "elementary functions on the device's own approximations";
   let description = [{
     Rewrites `math.exp`, `exp2`, `log`, `log2`, `tanh`, `erf` and `rsqrt` on f32 into `ex2.approx`
-    and polynomials, so that no kernel calls libdevice. Largest errors in units in the last place: exp 3, exp2 2, log and log2 2, tanh 3, erf 4. Other elementary functions, and those on f64, are an error at their place.
+    and polynomials, so that no kernel calls libdevice. Largest errors in units in the last place: exp 3, exp2 2, log and log2 2, tanh 4, erf 4, rsqrt 3. Other elementary functions, and those on f64, are an error at their place.
 
     ```mlir
     %y = math.exp %x : f32

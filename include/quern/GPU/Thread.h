@@ -27,11 +27,22 @@ public:
 
   const int64_t threads;
 
-  mlir::Value thread();            ///< index: this thread in its block
+  mlir::Value thread(); ///< index: this thread in its block
+  /// The same, read anew: what is computed from it is not kept in registers since earlier.
+  mlir::Value rereadThread();
   mlir::Value lane();              ///< index: this thread in its warp
   mlir::Value warp();              ///< index: this warp in its block
   mlir::Value block(int64_t dim);  ///< index: this block in the grid
   mlir::Value blocks(int64_t dim); ///< index: how many blocks the grid has
+
+  /// Counts that fit 32 bits cost half the registers and a fraction of the instructions of an
+  /// index: what a loop in the middle of a kernel computes with. The functions of Indices.h take
+  /// them as well.
+  mlir::Value int32(int64_t value);
+  mlir::Value int32(mlir::Value index);
+  mlir::Value toIndex(mlir::Value int32);
+  /// The digits of `value` (i32), the last one fastest, of which number i is below sizes[i].
+  llvm::SmallVector<mlir::Value> digits(mlir::Value value, llvm::ArrayRef<int64_t> sizes);
 
   /// Floating-point arithmetic, on operands of one type.
   mlir::Value number(mlir::Type type, double value);
@@ -39,6 +50,9 @@ public:
   mlir::Value sub(mlir::Value a, mlir::Value b);
   mlir::Value mul(mlir::Value a, mlir::Value b);
   mlir::Value div(mlir::Value a, mlir::Value b);
+  /// The same to 2 units in the last place for f32, in a few instructions: the division that rounds
+  /// is a subroutine, around which a kernel has to put its registers into memory.
+  mlir::Value divFast(mlir::Value a, mlir::Value b);
   mlir::Value max(mlir::Value a, mlir::Value b); ///< a NaN on either side wins
   /// a * b + c, rounded once.
   mlir::Value fma(mlir::Value a, mlir::Value b, mlir::Value c);
@@ -145,6 +159,8 @@ public:
 
   /// Bytes of shared memory that were asked for.
   int64_t sharedBytes = 0;
+  /// How many blocks are to find registers on a multiprocessor at a time; 0: as many as do.
+  int64_t residentBlocks = 0;
 };
 
 } // namespace quern::nvidia

@@ -1,0 +1,141 @@
+//===- Gemm.h - What the emitters of matrix products share ------------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+///
+/// \file
+/// C = op(A) op(B) with its epilogue, as each emitter of it sees it: sizes on the host, where grids
+/// are computed, and rows of elements on the device. M, N and K are the rows and columns of C and
+/// the depth of the product.
+///
+//===---------------------------------------------------------------------------------------------===//
+#ifndef QUERN_LIB_GPU_GEMM_H
+#define QUERN_LIB_GPU_GEMM_H
+
+#include "Pointer.h"
+#include "dialects/Kernel/Kernel.h"
+#include "quern/Emission/Views.h"
+#include "quern/GPU/Emission.h"
+
+#include <functional>
+#include <optional>
+
+namespace quern::nvidia {
+
+using namespace emission; // what emitters of all targets share
+
+/// A memref as rows of contiguous elements: its leading dimensions are counted together, whether or
+/// not their strides allow one row stride. A memref of rank 1 is one row.
+class Matrix {
+public:
+  Matrix() = default;
+  /// `batchDims` of the first dimensions number matrices of a batch.
+  Matrix(Code &code, mlir::Value memref, int64_t batchDims = 0);
+
+  mlir::Value rows, columns; ///< sizes, index
+  mlir::Value batch;         ///< how many matrices, index
+  mlir::Type element;
+
+  /// Matrix number `index` of the batch, on the device. What follows needs it.
+  Matrix on(Thread &thread, mlir::Value index) const;
+  /// Where a row starts.
+  Pointer row(Thread &thread, mlir::Value row) const;
+  /// Whether all rows are the same distance apart, and then the place `rows` rows below another.
+  bool hasRowStride() const { return leading.size() <= 1; }
+  Pointer below(Thread &thread, const Pointer &place, int64_t rows) const;
+  /// Whether that distance is known.
+  bool hasStaticRows() const {
+    return leading.empty() || (hasRowStride() && constantOf(leading[0].stride));
+  }
+  /// i1, the same in all threads: every row starts at a multiple of `count` elements.
+  mlir::Value startsAligned(Thread &thread, int64_t count) const;
+  /// i1, the same in all threads: every row is a whole number of vectors of `count` elements, each
+  /// at a multiple of its size.
+  mlir::Value isVectors(Thread &thread, int64_t count) const;
+
+private:
+  struct Dimension {
+    mlir::Value size, stride;
+  };
+  static mlir::Value position(Code &code, mlir::Value index, llvm::ArrayRef<Dimension> dims);
+
+  mlir::Value memref;
+  llvm::SmallVector<Dimension> leading, batchDims; ///< outermost first
+  Pointer start;
+};
+
+/// What happens to a product before it is C.
+struct Epilogue {
+  Matrix c;
+  std::optional<Matrix> preactivation, residual, bias;
+  kernel::Activation activation = kernel::Activation::None;
+  bool accumulate = false;
+
+  Epilogue on(Thread &thread, mlir::Value batchIndex) const;
+
+  /// i1, the same in all threads: `finish` can take `count` elements at columns that are multiples
+  /// of `count`.
+  mlir::Value isVectors(Thread &thread, int64_t count) const;
+
+  /// From sums of products to C and the second output, for consecutive elements of row `row` from
+  /// column `column` on, all of which exist.
+  void finish(Thread &thread, mlir::Value row, mlir::Value column, mlir::ValueRange sums) const;
+};
+
+struct Problem {
+  Matrix a, b;
+  /// Consecutive elements of a row of `a` (`b`) are consecutive in depth: A as such, B transposed.
+  bool depthInRowsOfA, depthInRowsOfB;
+  Epilogue epilogue;
+  mlir::Value rows, columns, depth, batch; ///< M, N, K and how many products, index
+  mlir::Type compute;                      ///< f32 or f64: of products and sums
+
+  Problem on(Thread &thread, mlir::Value batchIndex) const;
+};
+
+/// A product, and how to see it on the host and, inside a launch, on the device.
+struct Product {
+  llvm::SmallVector<mlir::Value> operands; ///< of the kernel's op, on the host
+  std::function<Problem(Code &, mlir::ValueRange operands)> describe;
+};
+
+/// Elements in an access of 16 bytes.
+inline int64_t vectorSize(mlir::Type compute) { return 128 / compute.getIntOrFloatBitWidth(); }
+
+/// The tile of C that a block computes, `tile` rows by columns.
+struct TilePlace {
+  mlir::Value row, column; ///< of its first element
+  mlir::Value layer;       ///< the blocks of a layer compute all tiles of one matrix
+};
+/// How many blocks a layer has.
+mlir::Value tileCount(Code &code, const Problem &problem, int64_t tileRows, int64_t tileColumns);
+/// The tile of this block, in an order in which neighbours share rows of A and columns of B.
+TilePlace tilePlace(Thread &thread, const Problem &problem, int64_t tileRows, int64_t tileColumns);
+
+/// Finishes the part of C whose sums stand in `tile`, a matrix in shared memory of `rows` by
+/// `columns` elements, rows `pitch` elements apart; its element (r, c) belongs to row
+/// `place.row + rowOf(r)` and column `place.column + c`. The caller puts a barrier before it.
+void finishTile(Thread &thread, const Problem &problem, const TilePlace &place, const Pointer &tile,
+                int64_t rows, int64_t columns, int64_t pitch,
+                llvm::function_ref<mlir::Value(mlir::Value)> rowOf);
+
+/// The depth divided into `parts` of equal sizes, multiples of `step`: where part `part` begins and
+/// ends.
+struct DepthRange {
+  mlir::Value from, to;
+};
+DepthRange depthRange(Thread &thread, mlir::Value depth, mlir::Value part, int64_t parts,
+                      int64_t step);
+
+/// Sums of parts of the depth, [parts, M, N], become C: parts are added in order.
+void emitSumOfParts(Emission &emission, const Product &product, mlir::Value parts);
+
+/// C by tiles, products by fused multiply-adds of the compute type. With `parts` above 1, which
+/// needs M and N static and no batch, as many blocks share the depth of each tile.
+void emitFMA(Emission &emission, const Product &product, bool largeTile, int64_t parts);
+
+} // namespace quern::nvidia
+
+#endif // QUERN_LIB_GPU_GEMM_H

@@ -1,0 +1,113 @@
+//===- GemmMatrix.cpp - Memrefs as matrices ---------------------------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+
+#include "Gemm.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+using namespace mlir;
+
+namespace quern::nvidia {
+
+Matrix::Matrix(Code &code, Value memref, int64_t count) : memref(memref) {
+  auto type = cast<MemRefType>(memref.getType());
+  element = type.getElementType();
+  int64_t rank = type.getRank();
+  auto [strides, offset] = type.getStridesAndOffset();
+  Operation *metadata = nullptr;
+  auto strideOf = [&, &strides = strides](int64_t dim) -> Value {
+    if (!ShapedType::isDynamic(strides[dim]))
+      return code.index(strides[dim]);
+    if (!metadata)
+      metadata = memref::ExtractStridedMetadataOp::create(code.builder, code.loc, memref);
+    return cast<memref::ExtractStridedMetadataOp>(metadata).getStrides()[dim];
+  };
+  bool isDense = type.getLayout().isIdentity();
+  auto followsFrom = [&, &strides = strides](int64_t outer) {
+    int64_t size = type.getDimSize(outer + 1), stride = strides[outer + 1];
+    return isDense || (!ShapedType::isDynamic(size) && !ShapedType::isDynamic(stride) &&
+                       strides[outer] == size * stride);
+  };
+  // Dimensions [from, to) as few as memory allows.
+  auto merged = [&](int64_t from, int64_t to) {
+    SmallVector<Dimension> dims;
+    for (int64_t dim = from; dim < to; ++dim) {
+      if (dim > from && followsFrom(dim - 1))
+        dims.back() = {mulIndex(code, dims.back().size, code.dim(memref, dim)), strideOf(dim)};
+      else
+        dims.push_back({code.dim(memref, dim), strideOf(dim)});
+    }
+    return dims;
+  };
+  batchDims = merged(0, count);
+  leading = merged(count, rank - 1);
+  columns = code.dim(memref, rank - 1);
+  rows = batch = code.index(1);
+  for (const Dimension &dim : leading)
+    rows = mulIndex(code, rows, dim.size);
+  for (const Dimension &dim : batchDims)
+    batch = mulIndex(code, batch, dim.size);
+}
+
+Value Matrix::position(Code &code, Value index, ArrayRef<Dimension> dims) {
+  SmallVector<Value> sizes;
+  for (const Dimension &dim : dims)
+    sizes.push_back(dim.size);
+  Value position = code.index(0);
+  for (auto [part, dim] : llvm::zip(delinearize(code, index, sizes), dims))
+    position = addIndex(code, position, mulIndex(code, part, dim.stride));
+  return position;
+}
+
+Matrix Matrix::on(Thread &t, Value index) const {
+  Matrix result = *this;
+  result.start = Pointer(t, memref);
+  if (!batchDims.empty())
+    result.start = result.start.at(t, position(t, index, batchDims));
+  return result;
+}
+
+Pointer Matrix::row(Thread &t, Value row) const {
+  return leading.empty() ? start : start.at(t, position(t, row, leading));
+}
+
+Pointer Matrix::below(Thread &t, const Pointer &place, int64_t rows) const {
+  return leading.empty() ? place : place.at(t, mulIndex(t, leading[0].stride, t.index(rows)));
+}
+
+Value Matrix::startsAligned(Thread &t, int64_t count) const {
+  OpBuilder &b = t.builder;
+  Value result = arith::ConstantOp::create(b, t.loc, b.getBoolAttr(true));
+  auto require = [&](Value multiple, int64_t of) {
+    Type type = multiple.getType();
+    auto constant = [&](int64_t value) -> Value {
+      return arith::ConstantOp::create(b, t.loc, b.getIntegerAttr(type, value));
+    };
+    Value rest = b.createOrFold<arith::AndIOp>(t.loc, multiple, constant(of - 1));
+    Value holds = b.createOrFold<arith::CmpIOp>(t.loc, arith::CmpIPredicate::eq, rest, constant(0));
+    result = b.createOrFold<arith::AndIOp>(t.loc, result, holds);
+  };
+  // Whole buffers are aligned for any access (include/quern/Runtime/Program.h); a part of one
+  // starts where it starts.
+  if (!cast<MemRefType>(memref.getType()).getLayout().isIdentity()) {
+    Value address = LLVM::PtrToIntOp::create(b, t.loc, b.getI64Type(), Pointer(t, memref).address);
+    require(address, count * start.elementBytes());
+  }
+  for (const Dimension &dim : llvm::concat<const Dimension>(leading, batchDims))
+    require(dim.stride, count);
+  return result;
+}
+
+Value Matrix::isVectors(Thread &t, int64_t count) const {
+  OpBuilder &b = t.builder;
+  Value rest = b.createOrFold<arith::AndIOp>(t.loc, columns, t.index(count - 1));
+  Value whole = b.createOrFold<arith::CmpIOp>(t.loc, arith::CmpIPredicate::eq, rest, t.index(0));
+  return b.createOrFold<arith::AndIOp>(t.loc, whole, startsAligned(t, count));
+}
+
+} // namespace quern::nvidia
