@@ -7,6 +7,8 @@
 #ifndef QUERN_EMULATOR_ASYNC_FAMILIES_H
 #define QUERN_EMULATOR_ASYNC_FAMILIES_H
 
+#include <string>
+
 namespace quern::emulator::machine {
 
 class Decoder;
@@ -25,6 +27,10 @@ void registerFences(InstructionTable &table);
 /// Ends the work of a cluster whose threads have ended, and reports what they should have waited
 /// for.
 void finishAsynchronous(Cluster &cluster);
+
+/// The state of all mbarriers of a cluster, a line each that begins with "\n  ", for a cluster that
+/// hangs.
+std::string describeMbarriers(const Cluster &cluster);
 
 /// barrier.cluster.*; `.cluster` has been taken.
 void decodeClusterBarrier(Decoder &decoder);

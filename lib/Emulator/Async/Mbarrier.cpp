@@ -6,9 +6,11 @@
 //===------------------------------------------------------------------------------------------===//
 #include "lib/Emulator/Async/Mbarrier.h"
 
+#include "lib/Emulator/Async/Families.h"
 #include "lib/Emulator/Async/SharedRange.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 
 namespace quern::emulator::machine {
@@ -150,6 +152,19 @@ void Mbarrier::hide() {
 }
 
 uint32_t Mbarrier::initializingWarp() const { return initializer % uint32_t(block.warps.size()); }
+
+std::string describeMbarriers(const Cluster &cluster) {
+  std::string text;
+  for (const auto &block : cluster.blocks)
+    for (const auto &entry : block->extensions.get<Mbarriers>().objects)
+      if (const Mbarrier &barrier = *entry.second; barrier.isInitialized()) {
+        char address[16];
+        std::snprintf(address, sizeof address, "0x%x",
+                      block->rank << sharedRankShift | barrier.offset);
+        text += std::string("\n  the mbarrier at ") + address + " is in " + barrier.describe();
+      }
+  return text;
+}
 
 void reportCount(Warp &warp, const Instruction &instruction, unsigned lane, const Mbarrier &barrier,
                  const std::string &what) {

@@ -116,7 +116,7 @@ Step arrive(Warp &warp, const Instruction &instruction, LaneMask lanes) {
     if (plan.expectsTransactions && !barrier.expectTransactions(value))
       reportCount(warp, instruction, lane, barrier,
                   "expecting " + std::to_string(value) +
-                      " bytes more leaves the range of the transaction count (1048575)");
+                      " bytes leaves the range of the transaction count (1048575)");
     if (plan.mustNotComplete && count >= barrier.pending())
       reportCount(warp, instruction, lane, barrier,
                   ".noComplete must not be the last arrival of the phase");

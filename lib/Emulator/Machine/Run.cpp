@@ -107,6 +107,7 @@ constexpr uint32_t slice = 4096;
                             : "no thread has written memory, passed a barrier or ended for " +
                                   std::to_string(grid.launch.patience) +
                                   " warp instructions; these are left:";
+  text += describeMbarriers(cluster);
   if (first)
     grid.report(kind, *first, block, thread, 0, message + text);
   throw Abandoned();
