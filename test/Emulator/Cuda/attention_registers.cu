@@ -24,7 +24,7 @@ extern "C" __global__ void __launch_bounds__(128)
   wait(sharedAddress(&full), 0);
 
   float scores[32] = {};
-  fenceWarpgroup();
+  fenceWarpgroup(scores);
   for (int slice = 0; slice < 4; ++slice)
     multiplyTiles(scores, describeTile(sharedAddress(tiles[0])) + slice * 2,
                   describeTile(sharedAddress(tiles[1])) + slice * 2);
@@ -58,7 +58,7 @@ extern "C" __global__ void __launch_bounds__(128)
       weights[slice][i] = *reinterpret_cast<unsigned *>(&packed);
     }
   float result[32] = {};
-  fenceWarpgroup();
+  fenceWarpgroup(result, weights[0], weights[1], weights[2], weights[3]);
   for (int slice = 0; slice < 4; ++slice)
     // 16 keys are 16 lines of 128 bytes further down.
     multiplyRegisters(result, weights[slice],

@@ -39,12 +39,13 @@ __device__ void consume(Shared &shared, const TensorMap *c, int k) {
     wait(sharedAddress(&shared.full[stage]), step / stages & 1);
     unsigned long long a = describeTile(sharedAddress(shared.a[stage]));
     unsigned long long b = describeTile(sharedAddress(shared.b[stage]));
-    fenceWarpgroup();
+    fenceWarpgroup(sums);
     for (int slice = 0; slice < 4; ++slice)
       multiplyTiles(sums, a + slice * 2, b + slice * 2);
     commitWarpgroup();
     waitWarpgroup<0>();
-    if (thread == 0)
+    // Each warp has waited for its own part alone.
+    if (thread % 32 == 0)
       arrive(sharedAddress(&shared.empty[stage]));
   }
   // The tile of C with the 128-byte swizzle, four 8 x 8 matrices at a time.
@@ -81,7 +82,7 @@ extern "C" __global__ void __launch_bounds__(256, 1)
     prefetch(&b);
     for (int stage = 0; stage < stages; ++stage) {
       initialize(sharedAddress(&shared.full[stage]), 1);
-      initialize(sharedAddress(&shared.empty[stage]), 1);
+      initialize(sharedAddress(&shared.empty[stage]), 4);
     }
     fenceInitialization();
   }

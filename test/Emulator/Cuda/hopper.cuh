@@ -123,7 +123,18 @@ __device__ inline void fenceAsync() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
 
-__device__ inline void fenceWarpgroup() {
+/// Sets a register here: the compiler does not take wgmma.fence for a use of it and would set it behind.
+__device__ inline void hold(float &value) { asm volatile("" : "+f"(value)::"memory"); }
+__device__ inline void hold(unsigned &value) { asm volatile("" : "+r"(value)::"memory"); }
+
+/// wgmma.fence for the registers of arrays.
+template <typename... Arrays>
+__device__ inline void fenceWarpgroup(Arrays &...arrays) {
+  auto holdAll = [](auto &array) {
+    for (auto &value : array)
+      hold(value);
+  };
+  (holdAll(arrays), ...);
   asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 }
 
