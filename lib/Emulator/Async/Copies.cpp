@@ -98,11 +98,13 @@ Step issue(Warp &warp, const Instruction &instruction, LaneMask lanes) {
                        /*writes=*/false, "the source of a copy");
     if (!to || (bytes && !copy->sources[lane]))
       continue;
+    Issue issue = {warp,       instruction,           lane, copies.channel(warp),
+                   copy->time, checks::Proxy::Generic};
+    if (bytes)
+      recordGlobal(issue, copy->sources[lane], bytes, /*writes=*/false);
     copy->targets[lane] = to;
     copy->open |= LaneMask(1) << lane;
-    recordShared(
-        {warp, instruction, lane, copies.channel(warp), copy->time, checks::Proxy::Generic}, to,
-        plan.bytes, /*writes=*/true);
+    recordShared(issue, to, plan.bytes, /*writes=*/true);
   }
   // Without a schedule data arrive when they are waited for, and need nobody else to bring them.
   if (warp.block.grid.launch.schedule)

@@ -139,6 +139,8 @@ void issueStore(Warp &warp, const Instruction &instruction, unsigned lane,
     requireInitialized(reads, piece.from, piece.bytes);
     recordShared(reads, piece.from, piece.bytes, /*writes=*/false);
     recordGlobal(writes, piece.to, piece.bytes, /*writes=*/true);
+    if (reduction)
+      requireInitialized(writes, piece.to, piece.bytes);
   }
   store->pieces = std::move(pieces);
   stores.add(warp, std::move(store));

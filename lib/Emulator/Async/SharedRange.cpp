@@ -109,16 +109,25 @@ void recordGlobal(const Issue &issue, const GlobalRange &range, uint32_t bytes, 
            range.offset, bytes, writes);
 }
 
-void requireInitialized(const Issue &issue, const SharedRange &range, uint32_t bytes) {
-  Bytes &memory = range.block->shared;
-  if (memory.isInitialized(range.offset, bytes))
+static void requireInitialized(const Issue &issue, Bytes &memory, Space space, uint64_t address,
+                               uint64_t offset, uint32_t bytes) {
+  if (memory.isInitialized(offset, bytes))
     return;
-  issue.warp.report(FindingKind::UninitializedMemory, issue.instruction, issue.lane,
-                    range.address(),
-                    std::to_string(memory.countUninitialized(range.offset, bytes)) + " of the " +
-                        std::to_string(bytes) + " bytes read at " + hexadecimal(range.address()) +
-                        " in shared memory were never written");
-  memory.setInitialized(range.offset, bytes);
+  issue.warp.report(FindingKind::UninitializedMemory, issue.instruction, issue.lane, address,
+                    std::to_string(memory.countUninitialized(offset, bytes)) + " of the " +
+                        std::to_string(bytes) + " bytes read at " + hexadecimal(address) + " in " +
+                        std::string(name(space)) + " memory were never written");
+  memory.setInitialized(offset, bytes);
+}
+
+void requireInitialized(const Issue &issue, const SharedRange &range, uint32_t bytes) {
+  requireInitialized(issue, range.block->shared, Space::Shared, range.address(), range.offset,
+                     bytes);
+}
+
+void requireInitialized(const Issue &issue, const GlobalRange &range, uint32_t bytes) {
+  requireInitialized(issue, range.region->bytes, Space::Global, range.address(), range.offset,
+                     bytes);
 }
 
 void copyBytes(Bytes &to, uint64_t toOffset, const Bytes &from, uint64_t fromOffset,

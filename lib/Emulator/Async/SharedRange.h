@@ -61,6 +61,7 @@ void recordGlobal(const Issue &issue, const GlobalRange &range, uint32_t bytes, 
 
 /// Reports bytes of the range that were never written.
 void requireInitialized(const Issue &issue, const SharedRange &range, uint32_t bytes);
+void requireInitialized(const Issue &issue, const GlobalRange &range, uint32_t bytes);
 
 /// Copies bytes with which of them are initialized.
 void copyBytes(Bytes &to, uint64_t toOffset, const Bytes &from, uint64_t fromOffset,
