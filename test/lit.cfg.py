@@ -57,7 +57,8 @@ config.substitutions += [
     ("%tiny_model", os.path.join(config.quern_build, "test", "Runtime", "tiny-model")),
     ("%cuda_driver", os.path.join(config.quern_build, "lib", "libquern_cuda_emulator.so")),
     ("%cuda", cuda),
-    ("%cc", config.c_compiler),
+    # What links a sanitized library must be sanitized itself.
+    ("%cc", config.c_compiler + (" -fsanitize=address,undefined" if config.sanitized else "")),
     ("%cxx", config.cxx_compiler),
 ]
 

@@ -19,7 +19,8 @@ namespace quern::cpu {
 Value rowToPrefetch(Emission &e, Value memref, Value row, Value rows) {
   auto type = cast<MemRefType>(memref.getType());
   int64_t columns = type.getShape().back();
-  if (columns * elementBytes(type.getElementType()) > e.machine.l1Bytes / 8)
+  if (ShapedType::isDynamic(columns) ||
+      columns > e.machine.l1Bytes / 8 / elementBytes(type.getElementType()))
     return {};
   Value last = e.builder.createOrFold<arith::SubIOp>(e.loc, rows, e.index(1));
   return rowOf(e, memref, minIndex(e, addIndex(e, row, e.index(1)), last));

@@ -34,7 +34,7 @@ mlir::Value rowsPerUnit(Emission &emission, mlir::Value columns, int64_t bytesPe
 
 /// The row of `memref` after `row` (itself, where it is the last of `rows`), to be prefetched while
 /// `row` is computed: passes over a row in the cache would leave memory idle. Null for rows that
-/// are too long to lie in the first-level cache twice.
+/// are, or may be, too long to lie in the first-level cache twice.
 mlir::Value rowToPrefetch(Emission &emission, mlir::Value memref, mlir::Value row,
                           mlir::Value rows);
 

@@ -103,10 +103,11 @@ LogicalResult ArenaPlanner::collect() {
   int64_t next = 0;
   program.walk<WalkOrder::PreOrder>([&](Operation *op) { position[op] = next++; });
   program.walk<WalkOrder::PostOrder>([&](Operation *op) {
-    int64_t &last = end[op];
-    last = std::max(last, position[op]);
+    // By value: a lookup may move what an earlier one referred to.
+    int64_t last = std::max(end.lookup(op), position.lookup(op));
+    end[op] = last;
     if (Operation *parent = op->getParentOp())
-      end[parent] = std::max(end[parent], last);
+      end[parent] = std::max(end.lookup(parent), last);
   });
   WalkResult walk = program.walk([&](memref::AllocOp alloc) {
     MemRefType type = alloc.getType();
