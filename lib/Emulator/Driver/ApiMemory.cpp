@@ -18,10 +18,11 @@ static void drainAll(DriverState &state, ContextRecord &context) {
 /// Throws Failure unless the range lies in one allocation.
 static void checkRange(ContextRecord &context, Pointer address, size_t bytes) {
   emulator::Allocation found = context.memory.find(address);
-  if (!found.bytes || address + bytes > found.address + found.bytes)
-    throw Failure{InvalidValue, "a copy of " + std::to_string(bytes) +
-                                    " bytes goes beyond allocated memory" +
-                                    (found.bytes ? ", " + found.name : "")};
+  if (!found.bytes)
+    throw Failure{InvalidValue, "a copy goes from or to memory that is not allocated"};
+  if (address + bytes > found.address + found.bytes)
+    throw Failure{InvalidValue,
+                  "a copy of " + std::to_string(bytes) + " bytes goes beyond '" + found.name + "'"};
 }
 
 extern "C" {
@@ -97,8 +98,8 @@ Result cuMemcpyDtoHAsync_v2(void *to, Pointer from, size_t bytes, Stream stream)
     record.enqueue([&context, to, from, bytes] {
       if (uint64_t missing = context.memory.uninitialized(from, bytes))
         throw Failure{InvalidValue, "a copy to the host reads " + std::to_string(missing) +
-                                        " bytes of " + context.memory.find(from).name +
-                                        " that nothing has written"};
+                                        " bytes of '" + context.memory.find(from).name +
+                                        "' that nothing has written"};
       context.memory.read(from, to, bytes);
     });
     // Memory that is not page-locked has been written when the call returns.

@@ -76,6 +76,10 @@ static void checkLaunch(const Settings &settings, const FunctionRecord &function
   require(block.x && block.y && block.z && block.x <= 1024 && block.y <= 1024 && block.z <= 64 &&
               block.count() <= 1024,
           "the block is empty or too large");
+  const emulator::Dim3 &most = kernel.maximumBlock, &exact = kernel.requiredBlock;
+  require(!most.count() || block.count() <= most.count(), "the block is larger than its .maxntid");
+  require(!exact.count() || (block.x == exact.x && block.y == exact.y && block.z == exact.z),
+          "the block is not its .reqntid");
   require(launch.sharedBytes <= function.dynamicLimit,
           "it is not allowed that much dynamic shared memory");
   require(int64_t(launch.sharedBytes) + kernel.sharedBytes <= settings.sharedBytes(),

@@ -46,13 +46,16 @@ CudaDriver::CudaDriver() {
   if (!cuInit || !cuDriverGetVersion || !cuGetErrorName || !cuGetErrorString)
     throw Error(concat(name, " is not a CUDA driver: it lacks the function ", missing,
                        "; unset QUERN_CUDA_DRIVER"));
-  cuDriverGetVersion(&cudaVersion);
+  check(cuDriverGetVersion(&cudaVersion), "cannot read the version of the CUDA driver");
   require(oldestVersion, "this program");
   if (missing)
     throw Error(concat("the CUDA driver ", name, " for CUDA ", formatCudaVersion(cudaVersion),
                        " lacks the function ", missing, "; install a newer driver"));
   Result result = cuInit(0);
-  if (result == NoDevice)
+  int count = 0;
+  if (result == Success)
+    check(cuDeviceGetCount(&count), "cannot count the GPUs");
+  if (result == NoDevice || (result == Success && count == 0))
     throw Error("the CUDA driver found no GPU; see that nvidia-smi lists one and that "
                 "CUDA_VISIBLE_DEVICES does not hide it");
   check(result, "the CUDA driver cannot be initialized");

@@ -56,8 +56,8 @@ void CudaExecution::start(void *arena) {
   ++started;
 }
 
-/// The run before the last has finished, so nothing uses the slot any more. The last may still read
-/// its inputs where programs have them: what arrives is moved there in its turn.
+/// The run before the last has finished, so nothing uses the slot any more. Where the last has not,
+/// it may still read its inputs: those of this run travel meanwhile, and take their place in turn.
 void CudaExecution::bringInputs(Slot &slot) {
   auto bytes = size_t(work.inputs.bytes);
   if (!bytes)
@@ -65,6 +65,9 @@ void CudaExecution::bringInputs(Slot &slot) {
   auto between = reinterpret_cast<uintptr_t>(slot.inputs.data());
   auto to = reinterpret_cast<uintptr_t>(work.inputs.device);
   std::memcpy(slot.hostInputs.get(), work.inputs.host, bytes);
+  if (started == finished)
+    return check(
+        driver.cuMemcpyHtoDAsync_v2(to, slot.hostInputs.get(), bytes, device.mainStream()));
   check(driver.cuMemcpyHtoDAsync_v2(between, slot.hostInputs.get(), bytes, device.copyStream()));
   check(driver.cuEventRecord(slot.arrived.get(), device.copyStream()));
   check(driver.cuStreamWaitEvent(device.mainStream(), slot.arrived.get(), 0));

@@ -313,6 +313,23 @@ TEST_F(Gpu, SharedMemoryIsAskedFor) {
   EXPECT_EQ(read()[0], 7);
 }
 
+// What compiled programs rely on (Program.h).
+TEST_F(Gpu, AddressesAreAligned) {
+  open();
+  static bool aligned;
+  aligned = true;
+  body = [](Arguments a, void *arena) {
+    for (void *address : {a[0]->aligned, a[1]->aligned, a[2]->aligned, arena})
+      aligned &= reinterpret_cast<uintptr_t>(address) % 256 == 0;
+    launch("triple", four, a[0]->aligned, a[1]->aligned);
+  };
+  call->run();
+  ParameterBlock weights(tinyModule(), "the weights", *device);
+  for (size_t i = 0; i < tinyModule().parameters.size(); ++i)
+    aligned &= reinterpret_cast<uintptr_t>(weights[i].data) % 256 == 0;
+  EXPECT_TRUE(aligned);
+}
+
 TEST_F(Gpu, ClustersAreLaunched) {
   open(hopperPtx.c_str());
   body = [](Arguments a, void *) {
