@@ -96,6 +96,10 @@ Value AttentionProblem::maskElement(Value sequence, Value head, Value query, Val
 SmallVector<Value> AttentionProblem::masked(ValueRange scores, Value keyEnd, Value fewest,
                                             llvm::function_ref<Place(int64_t)> placeOf) {
   Value hidden = t.number(t.builder.getF32Type(), -infinity);
+  // Numbers of keys fit in 32 bits, as lengths do; half the registers hold them.
+  auto narrow = [&](Value index) -> Value {
+    return arith::IndexCastOp::create(t.builder, t.loc, t.builder.getI32Type(), index);
+  };
   auto mask = [&] {
     SmallVector<Value> values;
     for (auto [i, score] : llvm::enumerate(scores)) {
@@ -103,7 +107,7 @@ SmallVector<Value> AttentionProblem::masked(ValueRange scores, Value keyEnd, Val
       Value value = score;
       if (this->mask)
         value = t.add(value, maskElement(place.sequence, place.head, place.query, place.key));
-      values.push_back(t.select(t.less(place.key, place.bound), value, hidden));
+      values.push_back(t.select(t.less(narrow(place.key), narrow(place.bound)), value, hidden));
     }
     return values;
   };
@@ -146,16 +150,15 @@ Value headOf(Code &code, Value x, Value sequence, Value head) {
   return memref::SubViewOp::create(b, code.loc, matrix, x, offsets, sizes, strides);
 }
 
-TileSizes chooseTiles(const Architecture &architecture,
+TileSizes chooseTiles(const Architecture &architecture, ArrayRef<TileSizes> tiles,
                       llvm::function_ref<int64_t(TileSizes)> bytes) {
-  constexpr TileSizes sizes[] = {{64, 64}, {64, 32}, {32, 32}, {32, 16}, {16, 16}};
-  // Each block costs 1 KiB more than it asks for (CUDA C++ Programming Guide).
+  // Each block costs 1 KiB more than it asks for (CUDA C++ Programming Guide, shared memory).
   constexpr int64_t reserved = 1 << 10;
   for (int64_t blocks : {2, 1})
-    for (TileSizes tile : sizes)
+    for (TileSizes tile : tiles)
       if (blocks * (bytes(tile) + reserved) <= architecture.sharedBytes + reserved)
         return tile;
-  return sizes[std::size(sizes) - 1];
+  return tiles.back();
 }
 
 LogicalResult emit(kernel::AttentionOp op, ValueRange operands, Emission &e) {

@@ -80,9 +80,9 @@ llvm::LogicalResult checkAttention(mlir::Operation *op, mlir::ValueRange operand
 struct TileSizes {
   int64_t rows, columns;
 };
-/// The first of the tiles from 64 x 64 down to 16 x 16 for which `bytes` of shared memory let two
-/// blocks share a processor, or one where there is none.
-TileSizes chooseTiles(const Architecture &architecture,
+/// The first of the tiles, which get smaller, for which `bytes` of shared memory let two blocks
+/// share a processor; else the first for which there is room for one block, else the last.
+TileSizes chooseTiles(const Architecture &architecture, llvm::ArrayRef<TileSizes> tiles,
                       llvm::function_ref<int64_t(TileSizes)> bytes);
 
 /// The matrix of one head of one sequence of x [B, T, H, D]: [T, D].

@@ -256,8 +256,10 @@ void emitGradient(Op op, ValueRange operands, Value heads, TileSizes size, Emiss
   Op::Adaptor host(operands, op);
   Value blocks =
       mulIndex(e, mulIndex(e, e.dim(host.getQ(), 0), heads), Kernel::count(e, host, size));
-  e.launch({blocks, {}, {}}, ThreadTiles::threads, operands,
-           [&](Thread &t, ValueRange onDevice) { Kernel(op, onDevice, t, size).run(); });
+  e.launch({blocks, {}, {}}, ThreadTiles::threads, operands, [&](Thread &t, ValueRange onDevice) {
+    t.residentBlocks = 1;
+    Kernel(op, onDevice, t, size).run();
+  });
 }
 
 } // namespace
@@ -267,7 +269,9 @@ LogicalResult emit(Op op, ValueRange operands, Emission &e) {
   if (failed(checkAttention(op, operands, host.getQ(), host.getV())))
     return failure();
   auto width = [](Value x) { return cast<MemRefType>(x.getType()).getDimSize(3); };
-  TileSizes size = chooseTiles(e.architecture, [&](TileSizes tile) {
+  // Two tiles of scores and two of gradients have to fit in registers.
+  constexpr TileSizes choice[] = {{64, 32}, {32, 32}, {32, 16}, {16, 16}};
+  TileSizes size = chooseTiles(e.architecture, choice, [&](TileSizes tile) {
     return sharedBytes(tile, width(host.getQ()), width(host.getV()));
   });
   emitRowSums(op, operands, e);

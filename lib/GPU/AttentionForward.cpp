@@ -181,13 +181,16 @@ void emitForwardAttention(kernel::AttentionOp op, ValueRange operands, Emission 
   kernel::AttentionOp::Adaptor host(operands, op);
   Value q = host.getQ();
   auto width = [](Value x) { return cast<MemRefType>(x.getType()).getDimSize(3); };
-  TileSizes size = chooseTiles(e.architecture, [&](TileSizes tile) {
+  constexpr TileSizes choice[] = {{64, 64}, {64, 32}, {32, 32}, {32, 16}, {16, 16}};
+  TileSizes size = chooseTiles(e.architecture, choice, [&](TileSizes tile) {
     return sharedBytes(tile, width(q), width(host.getV()));
   });
   Value blocks = mulIndex(e, mulIndex(e, e.dim(q, 0), e.dim(q, 2)),
                           ceilDiv(e, e.dim(q, 1), e.index(size.rows)));
-  e.launch({blocks, {}, {}}, ThreadTiles::threads, operands,
-           [&](Thread &t, ValueRange onDevice) { Forward(op, onDevice, t, size).run(); });
+  e.launch({blocks, {}, {}}, ThreadTiles::threads, operands, [&](Thread &t, ValueRange onDevice) {
+    t.residentBlocks = 1;
+    Forward(op, onDevice, t, size).run();
+  });
 }
 
 } // namespace quern::nvidia
