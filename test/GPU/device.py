@@ -108,6 +108,8 @@ def _descriptor(address, array):
 class Program:
     """The functions of an MLIR text, compiled for `architecture` and loaded."""
 
+    loaded = None  # the program whose PTX the device has
+
     def __init__(self, text, architecture="sm_80", keep=None):
         global _device
         _device = _device or _load_device()
@@ -149,7 +151,9 @@ class Program:
         """Runs a function; arrays get what the device's memory holds after it."""
         run, arena_bytes = self.functions[name]
         _device.device_clear()
-        _device.device_load(self.ptx.encode())
+        if Program.loaded is not self:
+            _device.device_load(self.ptx.encode())
+            Program.loaded = self
         _device.device_schedule(ctypes.c_uint64(schedule))
         addresses = {}
         try:
