@@ -52,6 +52,8 @@ struct Grid {
   /// Grows with everything that shows that the launch gets on: memory written, a barrier passed, a
   /// thread ended.
   uint64_t progress = 0;
+  /// Warp instructions so far.
+  uint64_t executed = 0;
   /// What clocks and timers say; grows whenever one is read.
   uint64_t clock = 0;
 

@@ -4,8 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===------------------------------------------------------------------------------------------===//
-#include "lib/Emulator/Async/Families.h"
-#include "lib/Emulator/Machine/Block.h"
+#include "lib/Emulator/Machine/Scheduler.h"
 
 #include "quern/Emulator/Emulator.h"
 
@@ -15,141 +14,13 @@ namespace quern::emulator {
 
 namespace machine {
 
-Block::Block(Cluster &cluster, Dim3 index, uint32_t rank)
-    : grid(cluster.grid), cluster(cluster), index(index), rank(rank), shared(grid.sharedBytes) {
-  for (uint32_t i = 0; i * warpSize < threads(); ++i)
-    warps.push_back(std::make_unique<Warp>(*this, i));
-}
-
-checks::AccessHistory &Block::history() {
-  if (!sharedHistory)
-    sharedHistory = std::make_unique<checks::AccessHistory>(shared.size());
-  return *sharedHistory;
-}
-
-bool Block::isDone() const {
-  return std::all_of(warps.begin(), warps.end(), [](const auto &warp) { return warp->isDone(); });
-}
-
-Cluster::Cluster(Grid &grid, Dim3 index) : grid(grid), index(index), order(grid.order) {
-  const Dim3 &size = grid.launch.cluster;
-  uint32_t rank = 0;
-  for (uint32_t z = 0; z < size.z; ++z)
-    for (uint32_t y = 0; y < size.y; ++y)
-      for (uint32_t x = 0; x < size.x; ++x)
-        blocks.push_back(std::make_unique<Block>(
-            *this, Dim3{index.x * size.x + x, index.y * size.y + y, index.z * size.z + z}, rank++));
-}
-
-bool Cluster::isDone() const {
-  return std::all_of(blocks.begin(), blocks.end(),
-                     [](const auto &block) { return block->isDone(); });
-}
-
-void Grid::report(FindingKind kind, const Instruction &instruction, const Dim3 &block,
-                  const Dim3 &thread, uint64_t address, const std::string &message) {
-  if (findings.count(kind, &instruction))
-    return;
-  Finding finding;
-  finding.kind = kind;
-  finding.kernel = entry.name;
-  finding.block = block;
-  finding.thread = thread;
-  finding.address = address;
-  finding.message = message;
-  if (instruction.source) {
-    const assembly::Instruction &source = *instruction.source;
-    finding.instruction = std::string(source.text);
-    finding.location.ptxLine = source.position.line;
-    auto file = program.source->files.find(source.location.file);
-    if (source.location.line && file != program.source->files.end()) {
-      finding.location.file = file->second;
-      finding.location.line = source.location.line;
-    }
-  }
-  findings.add(std::move(finding), &instruction);
-  if (findings.isFull())
-    throw Abandoned();
-}
-
 namespace {
-
-/// Warp instructions that a warp executes before it is the next one's turn.
-constexpr uint32_t slice = 4096;
-
-/// Says which threads wait where; ends the launch.
-[[noreturn]] void reportStall(Grid &grid, Cluster &cluster, FindingKind kind) {
-  std::string text;
-  const Instruction *first = nullptr;
-  Dim3 block, thread;
-  for (const auto &one : cluster.blocks)
-    for (const auto &warp : one->warps)
-      for (const auto &path : warp->allPaths()) {
-        bool blocked = path->state == PathState::Blocked;
-        const Instruction &at =
-            path->frame->function->code[path->place - (blocked && path->place ? 1 : 0)];
-        unsigned lane = unsigned(__builtin_ctz(path->lanes));
-        if (!first) {
-          first = &at;
-          block = one->index;
-          thread = warp->thread(lane);
-        }
-        text += "\n  block (" + std::to_string(one->index.x) + ", " + std::to_string(one->index.y) +
-                ", " + std::to_string(one->index.z) + ") warp " + std::to_string(warp->index) +
-                ", " + std::to_string(__builtin_popcount(path->lanes)) + " threads from lane " +
-                std::to_string(lane) + ": line " +
-                (at.source ? std::to_string(at.source->position.line) + ": " +
-                                 std::string(at.source->text)
-                           : "the end of " + path->frame->function->name);
-      }
-  std::string message = kind == FindingKind::Deadlock
-                            ? "no thread can go on; these wait:"
-                            : "no thread has written memory, passed a barrier or ended for " +
-                                  std::to_string(grid.launch.patience) +
-                                  " warp instructions; these are left:";
-  text += describeMbarriers(cluster);
-  if (first)
-    grid.report(kind, *first, block, thread, 0, message + text);
-  throw Abandoned();
-}
-
-uint64_t executed(const Grid &grid) {
-  uint64_t count = 0;
-  for (const auto &entry : grid.executions)
-    for (const ExecutionCount &one : entry.second)
-      count += one.warps;
-  return count;
-}
-
-void runCluster(Grid &grid, Cluster &cluster) {
-  uint64_t progress = grid.progress;
-  uint64_t since = 0;
-  while (!cluster.isDone()) {
-    bool any = false;
-    for (auto &block : cluster.blocks)
-      for (auto &warp : block->warps)
-        if (!warp->isDone())
-          any |= warp->run(slice);
-    if (grid.progress != progress) {
-      progress = grid.progress;
-      since = executed(grid);
-      continue;
-    }
-    if (!cluster.asynchronous.isEmpty())
-      cluster.asynchronous.completeOldest();
-    else if (!any)
-      reportStall(grid, cluster, FindingKind::Deadlock);
-    else if (executed(grid) - since > grid.launch.patience)
-      reportStall(grid, cluster, FindingKind::Livelock);
-  }
-  finishAsynchronous(cluster);
-}
 
 void summarize(Grid &grid) {
   Counters &counters = grid.counters;
+  counters.warpInstructions = grid.executed;
   for (const auto &[function, counts] : grid.executions)
     for (size_t i = 0; i < counts.size(); ++i) {
-      counters.warpInstructions += counts[i].warps;
       counters.threadInstructions += counts[i].lanes;
       const assembly::Instruction *source = function->code[i].source;
       if (!source || !counts[i].lanes)
@@ -254,13 +125,7 @@ Report run(Device &device, const Module &module, const Launch &launch) {
   ParameterBlock parameters(device.memory(), *kernel, launch);
   grid.parameters = parameters.address;
   try {
-    const Dim3 &cluster = launch.cluster;
-    for (uint32_t z = 0; z < launch.grid.z / cluster.z; ++z)
-      for (uint32_t y = 0; y < launch.grid.y / cluster.y; ++y)
-        for (uint32_t x = 0; x < launch.grid.x / cluster.x; ++x) {
-          Cluster one(grid, {x, y, z});
-          runCluster(grid, one);
-        }
+    Scheduler(grid).run();
   } catch (const Abandoned &) {
     // The findings say why.
   }

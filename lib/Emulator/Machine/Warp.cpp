@@ -74,6 +74,7 @@ bool Warp::runReady(uint32_t budget) {
       continue;
     nextPath = at + 1;
     uint32_t done = execute(*path, budget);
+    block.grid.executed += done;
     if (current == path)
       path->alone += done;
     // Otherwise the path has ended or met others.
@@ -92,7 +93,9 @@ bool Warp::runPolling(uint32_t budget) {
     if (path->state != PathState::Polling && path->state != PathState::Gathering)
       continue;
     path->state = PathState::Ready;
-    if (execute(*path, budget))
+    uint32_t done = execute(*path, budget);
+    block.grid.executed += done;
+    if (done)
       return true;
   }
   return false;

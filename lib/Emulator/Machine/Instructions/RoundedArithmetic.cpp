@@ -68,29 +68,27 @@ Handler approximate(bool flush) {
                : unary<float, Approximate<function, false>>;
 }
 
-/// rcp.approx.ftz.f64 and rsqrt.approx.f64 (PTX ISA 8.3, sections 9.7.3.14 and 9.7.3.18): the upper
-/// 32 bits of the result, the lower ones are 0. Subnormal operands and results of the former are
-/// zeros.
+/// rcp.approx.ftz.f64 and rsqrt.approx.ftz.f64 (PTX ISA 8.3, sections 9.7.3.14 and 9.7.3.18): the
+/// upper 32 bits of the result, the lower ones are 0. Subnormal operands and results are zeros.
+double upperHalf(double value) {
+  uint64_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  bits = value == value ? bits & ~uint64_t(0xffffffff) : 0x7fffffff00000000;
+  std::memcpy(&value, &bits, sizeof bits);
+  return std::fabs(value) < 0x1p-1022 ? std::copysign(0.0, value) : value;
+}
+double flushedDouble(double value) {
+  return std::fabs(value) < 0x1p-1022 ? std::copysign(0.0, value) : value;
+}
 struct UpperReciprocal {
-  static double apply(double a) { return upper(flush(1.0 / flush(a))); }
-  static double flush(double value) {
-    return std::fabs(value) < 0x1p-1022 ? std::copysign(0.0, value) : value;
-  }
-  static double upper(double value) {
-    uint64_t bits;
-    std::memcpy(&bits, &value, sizeof bits);
-    bits = value == value ? bits & ~uint64_t(0xffffffff) : 0x7fffffff00000000;
-    std::memcpy(&value, &bits, sizeof bits);
-    return value;
-  }
+  static double apply(double a) { return upperHalf(1.0 / flushedDouble(a)); }
 };
-template <bool flush>
 struct UpperReciprocalSquareRoot {
-  static double apply(double a) {
-    if (flush)
-      a = UpperReciprocal::flush(a);
-    return UpperReciprocal::upper(1.0 / std::sqrt(a));
-  }
+  static double apply(double a) { return upperHalf(1.0 / std::sqrt(flushedDouble(a))); }
+};
+/// rsqrt.approx.f64 is a function in software, precise but not correctly rounded.
+struct ReciprocalSquareRoot {
+  static double apply(double a) { return 1.0 / std::sqrt(a); }
 };
 
 void decodeReciprocal(Decoder &decoder) {
@@ -132,8 +130,8 @@ void decodeReciprocalSquareRoot(Decoder &decoder) {
   if (type == Type::F32)
     decoder.result.handler = approximate<matrix::approximateReciprocalSquareRoot>(flush);
   else
-    decoder.result.handler = flush ? unary<double, UpperReciprocalSquareRoot<true>>
-                                   : unary<double, UpperReciprocalSquareRoot<false>>;
+    decoder.result.handler =
+        flush ? unary<double, UpperReciprocalSquareRoot> : unary<double, ReciprocalSquareRoot>;
 }
 
 /// sin, cos and lg2: .approx{.ftz}.f32
