@@ -59,6 +59,8 @@ void Warp::publish(Space space, uint64_t address, bool release) {
 }
 
 void Warp::observe(Space space, uint64_t address, bool acquire) {
+  // Who waits for another thread reads strongly again and again.
+  current->alone += 500;
   if (!block.grid.launch.checkRaces)
     return;
   auto found = block.grid.published.find(locationOf(space, address));

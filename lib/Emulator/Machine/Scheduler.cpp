@@ -106,7 +106,7 @@ void Scheduler::run() {
     if (completeWork())
       continue;
     uint64_t idle = grid.executed - since;
-    if ((!any || idle > patienceForOthers) && admit()) {
+    if (any && idle > patienceForOthers && admit()) {
       since = grid.executed;
       continue;
     }
@@ -168,9 +168,10 @@ void Scheduler::reportStall(FindingKind kind) {
   for (const auto &cluster : resident)
     text += describeMbarriers(*cluster);
   std::string message = kind == FindingKind::Deadlock
-                            ? "no thread can go on:"
-                            : "nobody has written memory, passed a barrier or ended for " +
-                                  std::to_string(grid.launch.patience) + " warp instructions:";
+                            ? "no thread can go on; these wait:"
+                            : "no thread has written memory, passed a barrier or ended for " +
+                                  std::to_string(grid.launch.patience) +
+                                  " warp instructions; these are left:";
   if (first)
     grid.report(kind, *first, where, thread, 0, message + text);
   throw Abandoned();

@@ -144,7 +144,7 @@ uint32_t Warp::execute(Path &path, uint32_t budget) {
       path.state = PathState::Polling;
       return done;
     case Step::Moved:
-      if (current != &path || path.state != PathState::Ready)
+      if (current != &path || path.state != PathState::Ready || path.alone > longAlone)
         return done + 1;
       select(path);
       code = path.frame->function->code.data();

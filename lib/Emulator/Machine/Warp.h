@@ -59,7 +59,7 @@ struct Path {
   PathState state = PathState::Ready;
   int32_t meeting = -1;
   std::shared_ptr<Frame> frame;
-  /// Instructions executed since it last met others.
+  /// Instructions executed since it last met others; a strong read counts as many.
   uint64_t alone = 0;
 };
 

@@ -64,7 +64,8 @@ def cluster_multicast():
 
 
 def bulk_sum():
-    parts = random.standard_normal((5, 1024)).astype(np.float32)
+    # Whole numbers: blocks add them in any order.
+    parts = random.integers(-1000, 1000, (5, 1024)).astype(np.float32)
     emulate("bulk_sum", "--grid 5 --block 128", buffer("parts", parts), buffer("total", np.zeros(1024, np.float32)))
     exact = parts.astype(np.float64)
     expect("bulk_sum", result("total", 1024), 2 * exact.sum(axis=0), 2 * 5 * 2.0**-24 * np.abs(exact).sum(axis=0))
