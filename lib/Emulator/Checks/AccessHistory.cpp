@@ -85,12 +85,13 @@ void AccessHistory::rememberRead(Word &word, const Accessor &by, const Access &a
   };
   if (replaces(word.read))
     return;
-  if (!word.moreReads)
-    word.moreReads = std::make_unique<std::vector<Access>>();
-  for (Access &old : *word.moreReads)
+  for (Access &old : word.moreReads)
     if (replaces(old))
       return;
-  word.moreReads->push_back(access);
+  // Operands of wgmma are read by the four warps of a warpgroup.
+  if (word.moreReads.empty())
+    word.moreReads.reserve(3);
+  word.moreReads.push_back(access);
 }
 
 bool AccessHistory::read(const Accessor &by, uint64_t offset, uint64_t bytes, Conflict &conflict) {
@@ -113,16 +114,16 @@ bool AccessHistory::write(const Accessor &by, uint64_t offset, uint64_t bytes, C
     if (clean)
       clean = !collides(word.write, true, by, mask, conflict) &&
               !collides(word.read, false, by, mask, conflict);
-    if (word.moreReads)
-      for (const Access &old : *word.moreReads)
-        if (clean && collides(old, false, by, mask, conflict))
-          clean = false;
+    for (const Access &old : word.moreReads)
+      if (clean && collides(old, false, by, mask, conflict))
+        clean = false;
     Access access = remembered(by, mask);
     if (!merge(word.write, access))
       word.write = access;
     if (mask == 0xf) {
       word.read = Access();
-      word.moreReads.reset();
+      // Its room stays: what is read by several is often read so again.
+      word.moreReads.clear();
     }
   }
   return clean;

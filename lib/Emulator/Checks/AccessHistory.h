@@ -90,7 +90,7 @@ private:
     Access write;
     /// One read, or the first of several.
     Access read;
-    std::unique_ptr<std::vector<Access>> moreReads;
+    std::vector<Access> moreReads;
   };
   static constexpr uint64_t pageBytes = 1024;
   std::vector<std::unique_ptr<Word[]>> pages;
