@@ -8,6 +8,7 @@
 
 import os
 import platform
+import shutil
 
 import lit.formats
 
@@ -64,6 +65,8 @@ config.substitutions += [
 
 if os.path.isdir(data):
     config.available_features.add("data")
+if shutil.which("ptxas") or shutil.which("ptxas", path="/usr/local/cuda/bin"):
+    config.available_features.add("ptxas")
 if config.sanitized:
     config.available_features.add("asan")
     # MLIR's shared libraries are not instrumented: what they keep until exit is not a leak of ours.

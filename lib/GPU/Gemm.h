@@ -89,7 +89,8 @@ struct Problem {
   /// Consecutive elements of a row of `a` (`b`) are consecutive in depth: A as such, B transposed.
   bool depthInRowsOfA, depthInRowsOfB;
   Epilogue epilogue;
-  mlir::Value rows, columns, depth, batch; ///< M, N, K and how many products, index
+  mlir::Value rows, columns, depth; ///< M, N and K, index; each below 2^31
+  mlir::Value batch;                ///< how many products, index
   mlir::Type compute;                      ///< f32 or f64: of products and sums
 
   Problem on(Thread &thread, mlir::Value batchIndex) const;

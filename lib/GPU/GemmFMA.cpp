@@ -68,11 +68,12 @@ public:
   void start(Value done, const Pointer &slice) {
     if (depthInRows)
       return copyTransposed(done, slice);
-    if (matrix.element != compute)
-      return copyRows(done, slice, 1);
+    auto known = constantOf(isAligned);
+    if (matrix.element != compute || known == 0)
+      return copyRows(done, slice, 1, t.thread());
     choose(
-        t, isAligned, [&] { copyRows(done, slice, vectorSize(compute)); },
-        [&] { copyRows(done, slice, 1); });
+        t, isAligned, [&] { copyRows(done, slice, vectorSize(compute), t.thread()); },
+        [&] { copyRows(done, slice, 1, t.rereadThread()); });
   }
 
 private:
@@ -105,9 +106,9 @@ private:
   }
 
   /// The same of a matrix whose rows run across the depth, `vector` elements at a time.
-  void copyRows(Value done, const Pointer &slice, int64_t vector) {
+  void copyRows(Value done, const Pointer &slice, int64_t vector, Value thread) {
     int64_t segments = extent / vector, rowsAtATime = t.threads / segments;
-    SmallVector<Value> at = t.digits(t.int32(t.rereadThread()), {rowsAtATime, segments});
+    SmallVector<Value> at = t.digits(t.int32(thread), {rowsAtATime, segments});
     Value place = mulIndex(t, at[1], t.int32(vector));
     Value column = addIndex(t, first, t.toIndex(place));
     Value left = arith::SubIOp::create(t.builder, t.loc, matrix.columns, column);
@@ -272,6 +273,18 @@ void FMABlock::finish(ArrayRef<Value> sums) {
   }
 }
 
+/// Whether copies take few registers. Not when where rows begin is found out as the product goes,
+/// nor when neither operand's rows run along the depth and one is copied element by element.
+bool isPlain(Thread &t, const Problem &problem) {
+  if (!problem.a.hasStaticRows() || !problem.b.hasStaticRows())
+    return false;
+  auto isScattered = [&](const Matrix &matrix) {
+    return constantOf(matrix.startsAligned(t, vectorSize(problem.compute))) == 0;
+  };
+  return problem.depthInRowsOfA || problem.depthInRowsOfB ||
+         (!isScattered(problem.a) && !isScattered(problem.b));
+}
+
 } // namespace
 
 void emitFMA(Emission &e, const Product &product, bool large, int64_t parts) {
@@ -295,9 +308,7 @@ void emitFMA(Emission &e, const Product &product, bool large, int64_t parts) {
       problem.epilogue = Epilogue();
       problem.epilogue.c = Matrix(t, onDevice.back(), /*batchDims=*/1).on(t, place.layer);
     }
-    // Where rows begin takes registers when it is found out as the product goes.
-    bool isPlain = problem.a.hasStaticRows() && problem.b.hasStaticRows();
-    t.residentBlocks = isPlain ? tile.blocks() : 1;
+    t.residentBlocks = isPlain(t, problem) ? tile.blocks() : 1;
     FMABlock(t, tile, problem, place, range).run();
   });
   if (parts > 1)

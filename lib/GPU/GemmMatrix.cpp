@@ -95,7 +95,8 @@ Value Matrix::startsAligned(Thread &t, int64_t count) const {
   // Whole buffers are aligned for any access (include/quern/Runtime/Program.h); a part of one
   // starts where it starts.
   if (!cast<MemRefType>(memref.getType()).getLayout().isIdentity()) {
-    Value address = LLVM::PtrToIntOp::create(b, t.loc, b.getI64Type(), Pointer(t, memref).address);
+    Value address =
+        LLVM::PtrToIntOp::create(b, t.loc, b.getI64Type(), Pointer(t, memref).address(t));
     require(address, count * start.elementBytes());
   }
   for (const Dimension &dim : llvm::concat<const Dimension>(leading, batchDims))

@@ -16,6 +16,11 @@ Problem Problem::on(Thread &t, Value batchIndex) const {
   result.a = a.on(t, batchIndex);
   result.b = b.on(t, batchIndex);
   result.epilogue = epilogue.on(t, batchIndex);
+  // Sizes live as long as the block: let them do so in registers of 32 bits.
+  for (Value *size : {&result.rows, &result.columns, &result.depth, &result.a.rows,
+                      &result.a.columns, &result.b.rows, &result.b.columns})
+    if (!constantOf(*size))
+      *size = t.toIndex(t.int32(*size));
   return result;
 }
 
@@ -39,7 +44,7 @@ TilePlace tilePlace(Thread &t, const Problem &problem, int64_t tileRows, int64_t
   Value firstRow = mulIndex(t, band, t.index(bandRows));
   Value rowsLeft = t.builder.createOrFold<arith::SubIOp>(t.loc, rowsOfTiles, firstRow);
   auto [column, row] = divide(inBand, minIndex(t, rowsLeft, t.index(bandRows)));
-  // These live as long as the block: let them do so in registers of 32 bits.
+  // As sizes do (Problem::on).
   auto narrow = [&](Value number, int64_t size) {
     return mulIndex(t, t.toIndex(t.int32(number)), t.index(size));
   };
@@ -49,7 +54,8 @@ TilePlace tilePlace(Thread &t, const Problem &problem, int64_t tileRows, int64_t
 DepthRange depthRange(Thread &t, Value depth, Value part, int64_t parts, int64_t step) {
   Value size = mulIndex(t, ceilDiv(t, depth, t.index(parts * step)), t.index(step));
   Value from = minIndex(t, mulIndex(t, part, size), depth);
-  return {from, minIndex(t, addIndex(t, from, size), depth)};
+  Value to = minIndex(t, addIndex(t, from, size), depth);
+  return {t.toIndex(t.int32(from)), t.toIndex(t.int32(to))};
 }
 
 /// The sums of `count` elements over all parts, and their epilogue, for this thread's share of C.

@@ -15,10 +15,12 @@ using namespace mlir;
 
 namespace quern::nvidia {
 
-/// The address space of the NVPTX backend that a memref's memory is in.
+constexpr unsigned globalSpace = 1, sharedSpace = 3; // of LLVM's NVPTX backend
+
 static unsigned addressSpace(MemRefType type) {
   auto space = dyn_cast_or_null<mlir::gpu::AddressSpaceAttr>(type.getMemorySpace());
-  return space && space.getValue() == mlir::gpu::AddressSpace::Workgroup ? 3 : 1;
+  bool isShared = space && space.getValue() == mlir::gpu::AddressSpace::Workgroup;
+  return isShared ? sharedSpace : globalSpace;
 }
 
 Pointer::Pointer(Thread &t, Value memref) {
@@ -35,33 +37,53 @@ Pointer::Pointer(Thread &t, Value memref) {
       UnrealizedConversionCastOp::create(t.builder, t.loc,
                                          LLVM::LLVMStructType::getLiteral(context, fields), memref)
           .getResult(0);
-  Value base = LLVM::ExtractValueOp::create(t.builder, t.loc, descriptor, 1);
-  Value offset = LLVM::ExtractValueOp::create(t.builder, t.loc, descriptor, 2);
-  address = LLVM::GEPOp::create(t.builder, t.loc, pointer, element, base, ValueRange{offset});
+  Value start = LLVM::ExtractValueOp::create(t.builder, t.loc, descriptor, 1);
+  Value further = LLVM::ExtractValueOp::create(t.builder, t.loc, descriptor, 2);
+  base = LLVM::GEPOp::create(t.builder, t.loc, pointer, element, start, ValueRange{further});
+  if (addressSpace(type) == sharedSpace)
+    base = LLVM::PtrToIntOp::create(t.builder, t.loc, t.builder.getI32Type(), base);
 }
 
-Pointer Pointer::at(Thread &t, Value offset) const {
-  if (offset.getType().isIndex())
-    offset = arith::IndexCastOp::create(t.builder, t.loc, t.builder.getI64Type(), offset);
+Value Pointer::address(Thread &t) const {
+  Value pointer = base;
+  if (base.getType().isInteger())
+    pointer = LLVM::IntToPtrOp::create(
+        t.builder, t.loc, LLVM::LLVMPointerType::get(t.builder.getContext(), sharedSpace), base);
+  if (!offset)
+    return pointer;
+  return LLVM::GEPOp::create(t.builder, t.loc, pointer.getType(), element, pointer,
+                             ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(offset)});
+}
+
+Pointer Pointer::at(Thread &t, Value further) const {
   Pointer result = *this;
-  result.address = LLVM::GEPOp::create(t.builder, t.loc, address.getType(), element, address,
-                                       ValueRange{offset});
+  if (base.getType().isInteger()) {
+    if (further.getType().isIndex())
+      further = t.int32(further);
+    Value bytes = emission::mulIndex(t, further, t.int32(elementBytes()));
+    result.base = emission::addIndex(t, base, bytes);
+    return result;
+  }
+  if (further.getType().isIndex())
+    further = arith::IndexCastOp::create(t.builder, t.loc, t.builder.getI64Type(), further);
+  result.base =
+      LLVM::GEPOp::create(t.builder, t.loc, base.getType(), element, base, ValueRange{further});
   return result;
 }
 
-Pointer Pointer::at(Thread &t, int64_t offset) const {
+Pointer Pointer::at(Thread &, int64_t further) const {
   Pointer result = *this;
-  result.address = LLVM::GEPOp::create(t.builder, t.loc, address.getType(), element, address,
-                                       ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(offset)});
+  result.offset += further;
   return result;
 }
 
 SmallVector<Value> Pointer::load(Thread &t, int64_t count, Type type) const {
   auto alignment = static_cast<unsigned>(count * elementBytes());
   if (count == 1)
-    return {t.convert(LLVM::LoadOp::create(t.builder, t.loc, element, address, alignment), type)};
-  Value vector =
-      LLVM::LoadOp::create(t.builder, t.loc, VectorType::get({count}, element), address, alignment);
+    return {
+        t.convert(LLVM::LoadOp::create(t.builder, t.loc, element, address(t), alignment), type)};
+  Value vector = LLVM::LoadOp::create(t.builder, t.loc, VectorType::get({count}, element),
+                                      address(t), alignment);
   SmallVector<Value> values;
   for (int64_t i = 0; i < count; ++i) {
     Value lane = LLVM::ConstantOp::create(t.builder, t.loc, t.builder.getI32IntegerAttr(i));
@@ -75,7 +97,7 @@ void Pointer::store(Thread &t, ValueRange values) const {
   auto count = static_cast<int64_t>(values.size());
   auto alignment = static_cast<unsigned>(count * elementBytes());
   if (count == 1) {
-    LLVM::StoreOp::create(t.builder, t.loc, t.convert(values[0], element), address, alignment);
+    LLVM::StoreOp::create(t.builder, t.loc, t.convert(values[0], element), address(t), alignment);
     return;
   }
   Value vector = LLVM::UndefOp::create(t.builder, t.loc, VectorType::get({count}, element));
@@ -84,14 +106,14 @@ void Pointer::store(Thread &t, ValueRange values) const {
     vector =
         LLVM::InsertElementOp::create(t.builder, t.loc, vector, t.convert(value, element), lane);
   }
-  LLVM::StoreOp::create(t.builder, t.loc, vector, address, alignment);
+  LLVM::StoreOp::create(t.builder, t.loc, vector, address(t), alignment);
 }
 
 void copyAsync(Thread &t, const Pointer &shared, const Pointer &global, int64_t bytes,
                Value valid) {
   // Copies of 16 bytes can pass by the first-level cache; smaller ones cannot.
   auto cache = bytes == 16 ? NVVM::LoadCacheModifierKind::CG : NVVM::LoadCacheModifierKind::CA;
-  NVVM::CpAsyncOp::create(t.builder, t.loc, shared.address, global.address,
+  NVVM::CpAsyncOp::create(t.builder, t.loc, shared.address(t), global.address(t),
                           static_cast<uint32_t>(bytes), cache, valid);
 }
 

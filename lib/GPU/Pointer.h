@@ -24,8 +24,9 @@ public:
   /// Of the first element of a memref of the device.
   Pointer(Thread &thread, mlir::Value memref);
 
-  mlir::Value address; ///< !llvm.ptr<1> (global) or !llvm.ptr<3> (shared)
   mlir::Type element;
+  /// !llvm.ptr<1> (global) or !llvm.ptr<3> (shared).
+  mlir::Value address(Thread &thread) const;
 
   /// The address `offset` elements (an index or i32) further.
   Pointer at(Thread &thread, mlir::Value offset) const;
@@ -38,6 +39,12 @@ public:
   void store(Thread &thread, mlir::ValueRange values) const;
 
   int64_t elementBytes() const { return element.getIntOrFloatBitWidth() / 8; }
+
+private:
+  /// A pointer to global memory. In shared memory, whose addresses are short, a number of bytes
+  /// (i32): arithmetic on it takes half the registers.
+  mlir::Value base;
+  int64_t offset = 0; ///< elements that constants add, which instructions can do themselves
 };
 
 /// Starts a copy of `bytes` (4, 8 or 16, and both addresses multiples of it) from global to shared

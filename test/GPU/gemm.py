@@ -275,8 +275,6 @@ def main():
     for architecture in sys.argv[1:] or ("sm_80", "sm_90a"):
         chosen = everything if architecture == "sm_80" or sys.argv[1:] else everything[::4]
         program = Program("".join(case.text("f%d" % i) for i, case in enumerate(chosen)), architecture)
-        for name, kernel in (program.assemble() or {}).items():
-            if kernel["spills"]: print( "%s spills %d bytes on %s" % (name, kernel["spills"], architecture))
         for i, case in enumerate(chosen):
             for m in case.sizes:
                 case.check(program, "f%d" % i, m)
