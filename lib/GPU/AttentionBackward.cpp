@@ -256,10 +256,8 @@ void emitGradient(Op op, ValueRange operands, Value heads, TileSizes size, Emiss
   Op::Adaptor host(operands, op);
   Value blocks =
       mulIndex(e, mulIndex(e, e.dim(host.getQ(), 0), heads), Kernel::count(e, host, size));
-  e.launch({blocks, {}, {}}, ThreadTiles::threads, operands, [&](Thread &t, ValueRange onDevice) {
-    t.residentBlocks = 1;
-    Kernel(op, onDevice, t, size).run();
-  });
+  e.launch({blocks, {}, {}}, ThreadTiles::threads, operands,
+           [&](Thread &t, ValueRange onDevice) { Kernel(op, onDevice, t, size).run(); });
 }
 
 } // namespace

@@ -187,10 +187,8 @@ void emitForwardAttention(kernel::AttentionOp op, ValueRange operands, Emission 
   });
   Value blocks = mulIndex(e, mulIndex(e, e.dim(q, 0), e.dim(q, 2)),
                           ceilDiv(e, e.dim(q, 1), e.index(size.rows)));
-  e.launch({blocks, {}, {}}, ThreadTiles::threads, operands, [&](Thread &t, ValueRange onDevice) {
-    t.residentBlocks = 1;
-    Forward(op, onDevice, t, size).run();
-  });
+  e.launch({blocks, {}, {}}, ThreadTiles::threads, operands,
+           [&](Thread &t, ValueRange onDevice) { Forward(op, onDevice, t, size).run(); });
 }
 
 } // namespace quern::nvidia

@@ -253,9 +253,8 @@ void Emission::launch(const Grid &grid, int64_t threads, ValueRange operands,
     onDevice.push_back(parameters.read(type, arguments));
   Thread thread(code, loc, threads);
   body(thread, onDevice);
-  if (thread.residentBlocks)
-    function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
-                      code.getI32IntegerAttr(static_cast<int32_t>(thread.residentBlocks)));
+  function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
+                    code.getI32IntegerAttr(static_cast<int32_t>(thread.residentBlocks)));
   mlir::gpu::ReturnOp::create(code, loc);
 
   HostArguments host(*this);

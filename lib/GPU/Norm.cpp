@@ -43,8 +43,6 @@ LogicalResult emit(kernel::NormOp op, ValueRange operands, Emission &e) {
   if (failed(checkRows(op, operands)))
     return failure();
   auto type = cast<MemRefType>(op.getX().getType());
-  if (type.getRank() == 0)
-    return op.emitOpError("x has no dimension to normalize over");
   Type compute = computeType(type.getElementType());
   SmallVector<Value> merged = withMergedRows(e, operands);
   Value rows = e.leadingSize(operands[0], type.getRank() - 1);

@@ -152,8 +152,6 @@ void NormBackward::emitWithSums(Value rows, Value columns, int64_t lanes,
 }
 
 LogicalResult NormBackward::run() {
-  if (type.getRank() == 0)
-    return op.emitOpError("x has no dimension to normalize over");
   int64_t last = type.getRank() - 1;
   int64_t rank = cast<MemRefType>(operands[0].getType()).getRank(); // after merging rows
   Value rows = e.leadingSize(operands[0], rank - 1), columns = e.dim(operands[0], rank - 1);

@@ -68,8 +68,6 @@ LogicalResult emit(kernel::SumRowsOp op, ValueRange operands, Emission &e) {
     return failure();
   kernel::SumRowsOp::Adaptor in(operands, op);
   auto type = cast<MemRefType>(in.getX().getType());
-  if (type.getRank() == 0)
-    return op.emitOpError("x has no dimension to keep");
   int64_t last = type.getRank() - 1;
   Value rows = e.leadingSize(in.getX(), last), columns = e.dim(in.getX(), last);
   Value x = mergeRows(e, in.getX()), y = in.getOutputs()[0];

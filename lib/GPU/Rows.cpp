@@ -56,6 +56,29 @@ private:
   Emission &e;
 };
 
+/// What a kernel over rows gets, and what becomes of it on the device.
+class RowOperands {
+public:
+  RowOperands(Value rows, Value columns, ValueRange operands)
+      : known(constantOf(columns)), count(operands.size()), all(operands) {
+    all.push_back(rows);
+    if (!known)
+      all.push_back(columns);
+  }
+
+  ValueRange onHost() const { return all; }
+  Value rows(ValueRange onDevice) const { return onDevice[count]; }
+  Value columns(Thread &t, ValueRange onDevice) const {
+    return known ? t.index(*known) : onDevice.back();
+  }
+  ValueRange operands(ValueRange onDevice) const { return onDevice.take_front(count); }
+
+private:
+  std::optional<int64_t> known;
+  size_t count;
+  SmallVector<Value> all;
+};
+
 } // namespace
 
 void forLanes(Emission &e, ValueRange buffers, Value columns,
@@ -90,37 +113,35 @@ void forLanes(Emission &e, ValueRange buffers, Value columns,
   emitLaunches(1);
 }
 
-void forRows(Emission &e, Value rows, Value columns, ValueRange operands, RowBody body) {
+/// Blocks that have a team for each row.
+static Value blocksFor(Emission &e, Value rows, Value columns) {
   constexpr int64_t warps = blockThreads / warpSize;
+  return Team::isWarp(columns) ? ceilDiv(e, rows, e.index(warps)) : rows;
+}
+
+void forRows(Emission &e, Value rows, Value columns, ValueRange operands, RowBody body) {
+  RowOperands all(rows, columns, operands);
   bool isWarp = Team::isWarp(columns);
-  SmallVector<Value> all(operands);
-  all.append({rows, columns});
-  Value blocks = isWarp ? ceilDiv(e, rows, e.index(warps)) : rows;
+  Value blocks = blocksFor(e, rows, columns);
   forLanes(e, operands, columns, [&](int64_t lanes) {
-    e.launch({blocks, {}, {}}, blockThreads, all, [&](Thread &t, ValueRange onDevice) {
-      Value size = constantOf(columns) ? t.index(*constantOf(columns)) : onDevice.back();
-      ValueRange inputs = onDevice.drop_back(2);
-      Team team(t, size, lanes);
-      if (!isWarp)
-        return body(team, team.number(), inputs);
+    e.launch({blocks, {}, {}}, blockThreads, all.onHost(), [&](Thread &t, ValueRange onDevice) {
+      Team team(t, all.columns(t, onDevice), lanes);
       Value row = team.number();
-      t.when(t.less(row, onDevice[inputs.size()]), [&] { body(team, row, inputs); });
+      ValueRange inputs = all.operands(onDevice);
+      if (!isWarp)
+        return body(team, row, inputs);
+      t.when(t.less(row, all.rows(onDevice)), [&] { body(team, row, inputs); });
     });
   });
 }
 
 Value forRowSubsets(Emission &e, Value rows, Value columns, int64_t blocks, int64_t lanes,
                     ValueRange operands, SubsetBody body) {
-  constexpr int64_t warps = blockThreads / warpSize;
-  Value needed = Team::isWarp(columns) ? ceilDiv(e, rows, e.index(warps)) : rows;
-  Value count = atMost(e, needed, blocks);
-  SmallVector<Value> all(operands);
-  all.append({rows, columns});
-  e.launch({count, {}, {}}, blockThreads, all, [&](Thread &t, ValueRange onDevice) {
-    Value size = constantOf(columns) ? t.index(*constantOf(columns)) : onDevice.back();
-    ValueRange inputs = onDevice.drop_back(2);
-    Team team(t, size, lanes);
-    body(team, team.number(), team.count(), onDevice[inputs.size()], inputs);
+  RowOperands all(rows, columns, operands);
+  Value count = atMost(e, blocksFor(e, rows, columns), blocks);
+  e.launch({count, {}, {}}, blockThreads, all.onHost(), [&](Thread &t, ValueRange onDevice) {
+    Team team(t, all.columns(t, onDevice), lanes);
+    body(team, team.number(), team.count(), all.rows(onDevice), all.operands(onDevice));
   });
   return count;
 }

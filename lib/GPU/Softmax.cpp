@@ -54,8 +54,6 @@ LogicalResult emit(kernel::SoftmaxOp op, ValueRange operands, Emission &e) {
   if (failed(checkRows(op, operands)))
     return failure();
   auto type = cast<MemRefType>(op.getX().getType());
-  if (type.getRank() == 0)
-    return op.emitOpError("x has no dimension to take the softmax over");
   Type compute = computeType(type.getElementType());
   Value rows = e.leadingSize(operands[0], type.getRank() - 1);
   Value columns = e.dim(operands[0], type.getRank() - 1);
@@ -79,8 +77,6 @@ LogicalResult emit(kernel::SoftmaxBackwardOp op, ValueRange operands, Emission &
   if (failed(checkRows(op, operands)))
     return failure();
   auto type = cast<MemRefType>(op.getY().getType());
-  if (type.getRank() == 0)
-    return op.emitOpError("y has no dimension that the softmax was taken over");
   Type compute = computeType(type.getElementType());
   Value rows = e.leadingSize(operands[0], type.getRank() - 1);
   Value columns = e.dim(operands[0], type.getRank() - 1);

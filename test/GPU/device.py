@@ -70,6 +70,11 @@ func.func @%s.arena_bytes(%s) -> i64 {
 """ % (name, signature, body, name, signature)
 
 
+def kernel(name, op, arguments):
+    """The text of a program that is one op, whose operands are all `arguments` in their order."""
+    return function(name, arguments, "%s : (%s) -> ()" % (op, ", ".join(arguments.values())))
+
+
 class Output(np.ndarray):
     """An array that is uninitialized on the device when a program starts."""
 
@@ -241,3 +246,10 @@ class Program:
                 if match := re.search(r"(\d+) bytes smem", line):
                     kernels[name]["shared"] = int(match.group(1))
         return kernels
+
+
+def check_assembly(program):
+    """Raises where ptxas, if there is one, warns or spills registers."""
+    for name, kernel in (program.assemble() or {}).items():
+        if kernel["spills"]:
+            raise AssertionError("%s (%s) spills %d bytes" % (name, program.architecture, kernel["spills"]))

@@ -159,8 +159,9 @@ public:
 
   /// Bytes of shared memory that were asked for.
   int64_t sharedBytes = 0;
-  /// How many blocks are to find registers on a multiprocessor at a time; 0: as many as do.
-  int64_t residentBlocks = 0;
+  /// How many blocks are to find registers on a multiprocessor at a time, at least. With 1, ptxas
+  /// spills no register that a thread needs for the sake of more blocks.
+  int64_t residentBlocks = 1;
 };
 
 } // namespace quern::nvidia
