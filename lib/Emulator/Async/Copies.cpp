@@ -82,6 +82,8 @@ Step issue(Warp &warp, const Instruction &instruction, LaneMask lanes) {
   const auto &plan = instruction.planAs<Plan>();
   const Operand &target = instruction.operands[0], &source = instruction.operands[1];
   warp.require(instruction, lanes, target, source, instruction.operands[2]);
+  warp.countAccess(plan.targetSpace, lanes, target, plan.bytes, AccessKind::Write);
+  warp.countAccess(plan.sourceSpace, lanes, source, plan.bytes, AccessKind::Read);
   Copies &copies = warp.extensions.get<Copies>();
   auto copy = std::make_shared<Copy>();
   copy->time = copies.begin();

@@ -112,6 +112,12 @@ void issueLoad(Warp &warp, const Instruction &instruction, unsigned lane, Load l
   }
   if (barriers.empty())
     return;
+  Counters &counters = warp.block.grid.counters;
+  for (const LoadPiece &piece : load.pieces) {
+    counters.globalBytesRead += piece.fromGlobal ? piece.bytes : 0;
+    counters.sharedBytesRead += piece.fromShared ? piece.bytes : 0;
+    counters.sharedBytesWritten += piece.bytes * barriers.size();
+  }
   auto complete = [&warp, &instruction, lane, load = std::move(load), barriers, copies] {
     for (size_t i = 0; i < barriers.size(); ++i) {
       arrive(load, barriers[i]->block);
@@ -135,7 +141,11 @@ void issueStore(Warp &warp, const Instruction &instruction, unsigned lane,
   Issue reads = {warp, instruction, lane, stores.readChannel(warp), store->time};
   Issue writes = {warp, instruction, lane, stores.writeChannel(warp), store->time};
   writes.isAtomic = reduction.has_value();
+  Counters &counters = warp.block.grid.counters;
   for (const StorePiece &piece : pieces) {
+    counters.sharedBytesRead += piece.bytes;
+    counters.globalBytesWritten += piece.bytes;
+    counters.globalBytesRead += reduction ? piece.bytes : 0;
     requireInitialized(reads, piece.from, piece.bytes);
     recordShared(reads, piece.from, piece.bytes, /*writes=*/false);
     recordGlobal(writes, piece.to, piece.bytes, /*writes=*/true);

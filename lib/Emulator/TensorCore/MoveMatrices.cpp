@@ -36,6 +36,7 @@ Step load(Warp &warp, const Instruction &instruction, LaneMask lanes) {
   requireAllLanes(warp, instruction, lanes);
   const Operand &from = instruction.operands[0];
   warp.require(instruction, lanesWithAddresses(plan), from);
+  warp.countAccess(plan.space, lanesWithAddresses(plan), from, 16, AccessKind::Read);
   for (unsigned i = 0; i < plan.matrices; ++i) {
     MatrixRows rows = {};
     for (unsigned row = 0; row < 8; ++row) {
@@ -54,6 +55,7 @@ Step store(Warp &warp, const Instruction &instruction, LaneMask lanes) {
   requireAllLanes(warp, instruction, lanes);
   const Operand &to = instruction.operands[0];
   warp.require(instruction, lanesWithAddresses(plan), to);
+  warp.countAccess(plan.space, lanesWithAddresses(plan), to, 16, AccessKind::Write);
   for (unsigned i = 0; i < plan.matrices; ++i) {
     const Operand &from = instruction.operands[1 + i];
     warp.require(instruction, lanes, from);

@@ -143,6 +143,11 @@ Step multiply(Warp &warp, const Instruction &instruction, LaneMask lanes) {
   if (!readDescriptor(warp, instruction, operands[1], descriptor))
     return Step::Next;
   OperandShape shapeB = plan.shapeOfB();
+  // The warpgroup reads B once, and each warp its rows of A.
+  Counters &counters = warp.block.grid.counters;
+  counters.sharedBytesRead += rank == 0 ? uint64_t(shapeB.chunks()) * 16 : 0;
+  counters.sharedBytesRead +=
+      plan.registersHoldA ? 0 : uint64_t(WarpgroupMultiply::chunksOfWarp) * 16;
   b = plan.gatherB(readChunks(issue, descriptor, shapeB, 0, shapeB.chunks()).data());
 
   std::vector<WarpRegister> d(size_t(plan.registersOfD()));
