@@ -50,15 +50,15 @@ struct Explanation {
 Explanation explain(ChannelKind kind) {
   switch (kind) {
   case ChannelKind::Mbarrier:
-    return {"an asynchronous copy writes", "no completed wait on its mbarrier"};
+    return {"an asynchronous copy", "no completed wait on its mbarrier"};
   case ChannelKind::Copies:
-    return {"an asynchronous copy writes", "no cp.async.wait_group and barrier"};
+    return {"an asynchronous copy", "no cp.async.wait_group and barrier"};
   case ChannelKind::BulkReads:
-    return {"a bulk copy reads", "no cp.async.bulk.wait_group.read"};
+    return {"a bulk copy", "no cp.async.bulk.wait_group.read"};
   case ChannelKind::BulkWrites:
-    return {"a bulk copy writes", "no cp.async.bulk.wait_group"};
+    return {"a bulk copy", "no cp.async.bulk.wait_group"};
   case ChannelKind::Matrices:
-    return {"wgmma reads", "no wgmma.wait_group"};
+    return {"wgmma", "no wgmma.wait_group"};
   }
   return {};
 }
@@ -74,8 +74,9 @@ void reportConflict(Warp &warp, const Instruction &instruction, unsigned lane, S
   if (!grid.order.isWarp(previous.agent)) {
     Explanation explanation = explain(grid.order.kindOf(previous.agent));
     kind = FindingKind::MissingWait;
-    message += std::string(explanation.work) + " (" + place(previous) + "); " + explanation.wait +
-               " lies between";
+    message += std::string(explanation.work) +
+               (conflict.previousWrites ? " writes (" : " reads (") + place(previous) + "); " +
+               explanation.wait + " lies between";
   } else {
     message += who(grid, previous) + (conflict.previousWrites ? " wrote (" : " read (") +
                place(previous) + "); ";
