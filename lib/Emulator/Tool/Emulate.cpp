@@ -104,17 +104,23 @@ Argument parseArgument(Device &device, const std::string &text, std::vector<Buff
     return argument(parseReal(value, text));
   if (kind == "buffer")
     return argument(loadBuffer(device, value, buffers));
-  if (kind == "tensor") {
+  if (kind == "tensor" || kind == "tensor-address") {
     size_t end = value.find(':');
     matrix::TensorMap map = parseTensor(value.substr(0, end), text);
     std::string path = end == std::string::npos ? "" : value.substr(end + 1);
     map.address = loadBuffer(device, path, buffers);
-    return argument(map.encode());
+    if (kind == "tensor")
+      return argument(map.encode());
+    // A map in memory rather than in the parameters.
+    matrix::TensorMap::Encoded bytes = map.encode();
+    uint64_t address = device.allocate(bytes.size(), "the map of " + path);
+    device.write(address, bytes.data(), bytes.size());
+    return argument(address);
   }
-  throw Error(
-      "--argument " + text +
-      ": expected i32:N, i64:N, f32:X, f64:X, buffer:FILE or tensor:...:FILE with the value of "
-      "a parameter");
+  throw Error("--argument " + text +
+              ": expected i32:N, i64:N, f32:X, f64:X, buffer:FILE, tensor:...:FILE or "
+              "tensor-address:...:FILE with the value of "
+              "a parameter");
 }
 
 void writeBack(const Device &device, const std::vector<BufferFile> &buffers) {
@@ -172,8 +178,9 @@ int runEmulate(int argc, char **argv) {
   app.add_option(
          "--argument", arguments,
          "a parameter, in order: i32:N, i64:N, f32:X, f64:X, buffer:FILE, which is read from a "
-         "raw file and written back, or tensor:TYPE,DIMENSIONS,BOX[,SWIZZLE]:FILE, the tensor "
-         "map of such a buffer, like tensor:bf16,64x128,64x32,128:FILE")
+         "raw file and written back, tensor:TYPE,DIMENSIONS,BOX[,SWIZZLE]:FILE, the tensor map of "
+         "such a buffer, like tensor:bf16,64x128,64x32,128:FILE, or tensor-address:...:FILE, the "
+         "address of such a map")
       ->allow_extra_args(false);
   app.add_option("--schedule", launch.schedule,
                  "switch between warps at random places drawn from this seed; 0: at barriers only");
