@@ -159,7 +159,7 @@ LogicalResult emit(kernel::EmbeddingBackwardOp op, ValueRange operands, Emission
   Value flatTokens = flatten(e, host.getTokens());
   SmallVector<Value> all{flatTokens ? flatTokens : host.getTokens(),
                          mergeRows(e, host.getGradient()), table};
-  forLanes(e, operands, columns, [&](int64_t lanes) {
+  forLanes(e, rowsAmong(operands), columns, [&](int64_t lanes) {
     Value strips = ceilDiv(e, columns, e.index(blockThreads * lanes));
     Value positions = e.leadingSize(host.getGradient(), 2);
     e.launch({positions, strips, {}}, blockThreads, all, [&](Thread &t, ValueRange in) {

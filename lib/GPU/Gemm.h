@@ -91,7 +91,7 @@ struct Problem {
   Epilogue epilogue;
   mlir::Value rows, columns, depth; ///< M, N and K, index; each below 2^31
   mlir::Value batch;                ///< how many products, index
-  mlir::Type compute;                      ///< f32 or f64: of products and sums
+  mlir::Type compute;               ///< f32 or f64: of products and sums
 
   Problem on(Thread &thread, mlir::Value batchIndex) const;
 };

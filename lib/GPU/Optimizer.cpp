@@ -146,7 +146,7 @@ LogicalResult emit(kernel::AdamWOp op, ValueRange operands, Emission &e) {
   if (!dense)
     launch(1);
   else
-    forLanes(e, flat, size, launch);
+    forLanes(e, rowsAmong(flat), size, launch);
   return success();
 }
 

@@ -83,23 +83,18 @@ private:
 
 void forLanes(Emission &e, ValueRange buffers, Value columns,
               llvm::function_ref<void(int64_t)> emitLaunches) {
-  SmallVector<Value> rows;
+  // More than eight elements at a time, of a byte each, take more registers than they save.
   int64_t bytes = 2;
-  for (Value buffer : buffers) {
-    auto type = dyn_cast<MemRefType>(buffer.getType());
-    if (!type || type.getRank() == 0 || !type.getElementType().isFloat())
-      continue;
-    rows.push_back(buffer);
-    bytes = std::max(bytes, elementBytes(type.getElementType()));
-  }
+  for (Value buffer : buffers)
+    bytes = std::max(bytes, elementBytes(cast<MemRefType>(buffer.getType()).getElementType()));
   int64_t lanes = 16 / bytes;
   AlignmentCheck check(e);
-  for (Value buffer : rows)
+  for (Value buffer : buffers)
     check.addBuffer(buffer, lanes);
   auto known = constantOf(columns);
   check.unit = lanes;
   check.add(known.value_or(ShapedType::kDynamic), columns, 1);
-  if (check.impossible || rows.empty())
+  if (check.impossible || buffers.empty())
     return emitLaunches(1);
   if (!check.remainders)
     return emitLaunches(lanes);
@@ -113,8 +108,17 @@ void forLanes(Emission &e, ValueRange buffers, Value columns,
   emitLaunches(1);
 }
 
-/// Blocks that have a team for each row.
-static Value blocksFor(Emission &e, Value rows, Value columns) {
+SmallVector<Value> rowsAmong(ValueRange operands) {
+  SmallVector<Value> rows;
+  for (Value operand : operands) {
+    auto type = dyn_cast<MemRefType>(operand.getType());
+    if (type && type.getRank() > 0 && type.getElementType().isFloat())
+      rows.push_back(operand);
+  }
+  return rows;
+}
+
+Value blocksFor(Emission &e, Value rows, Value columns) {
   constexpr int64_t warps = blockThreads / warpSize;
   return Team::isWarp(columns) ? ceilDiv(e, rows, e.index(warps)) : rows;
 }
@@ -123,7 +127,7 @@ void forRows(Emission &e, Value rows, Value columns, ValueRange operands, RowBod
   RowOperands all(rows, columns, operands);
   bool isWarp = Team::isWarp(columns);
   Value blocks = blocksFor(e, rows, columns);
-  forLanes(e, operands, columns, [&](int64_t lanes) {
+  forLanes(e, rowsAmong(operands), columns, [&](int64_t lanes) {
     e.launch({blocks, {}, {}}, blockThreads, all.onHost(), [&](Thread &t, ValueRange onDevice) {
       Team team(t, all.columns(t, onDevice), lanes);
       Value row = team.number();

@@ -12,12 +12,17 @@
 
 namespace quern::nvidia {
 
-/// Runs `emitLaunches(lanes)` for the number of neighbouring columns, 1 or as many as have 16
-/// bytes, that one access may take in all of the `buffers` of floats with rows of `columns`
-/// elements. What types do not tell the host looks up in addresses and strides, to choose between
-/// two versions.
+/// Runs `emitLaunches(lanes)` for the number of neighbours, 1 or as many as have 16 bytes, that one
+/// access may take in all `buffers`, whose last dimension of `columns` elements is contiguous. What
+/// types do not tell the host looks up in addresses and strides, to choose between two versions.
 void forLanes(Emission &emission, mlir::ValueRange buffers, mlir::Value columns,
               llvm::function_ref<void(int64_t lanes)> emitLaunches);
+
+/// The operands that kernels over rows read by rows: those of floats, but for rank 0.
+llvm::SmallVector<mlir::Value> rowsAmong(mlir::ValueRange operands);
+
+/// Blocks that have a team for each of `rows` rows of `columns` columns.
+mlir::Value blocksFor(Emission &emission, mlir::Value rows, mlir::Value columns);
 
 using RowBody = llvm::function_ref<void(Team &team, mlir::Value row, mlir::ValueRange operands)>;
 

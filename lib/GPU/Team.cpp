@@ -159,6 +159,10 @@ void Team::forGroups(llvm::function_ref<void(Value)> body) {
   t.strided(firstColumn(0), columns, t.index(size() * lanes), body);
 }
 
+Values Team::forGroups(ValueRange carried, llvm::function_ref<Values(Value, ValueRange)> body) {
+  return t.strided(firstColumn(0), columns, t.index(size() * lanes), carried, body);
+}
+
 void Team::fence() { warp ? t.syncWarp() : t.barrier(); }
 
 void Team::onFirst(llvm::function_ref<void()> body) { t.when(t.equal(rank(), t.index(0)), body); }

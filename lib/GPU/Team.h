@@ -75,6 +75,8 @@ public:
 
   /// Runs `body(column)` for the first of each `lanes` columns that this thread has.
   void forGroups(llvm::function_ref<void(mlir::Value)> body);
+  Values forGroups(mlir::ValueRange carried,
+                   llvm::function_ref<Values(mlir::Value, mlir::ValueRange)> body);
 
   /// Makes what the team wrote to memory visible to all of it.
   void fence();

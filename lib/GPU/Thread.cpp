@@ -7,6 +7,7 @@
 
 #include "quern/GPU/Thread.h"
 #include "quern/Emission/Indices.h"
+#include "quern/Emission/Views.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -208,8 +209,8 @@ void Thread::syncWarp() {
 
 /// How many elements one access moves: 16 bytes at most.
 static int64_t elementsOfAccess(Type element, int64_t count) {
-  int64_t bytes = llvm::divideCeil(element.getIntOrFloatBitWidth(), 8);
-  return std::min<int64_t>(count, 16 / bytes);
+  // i1 has a byte in memory, but a bit in a vector.
+  return element.isInteger(1) ? 1 : std::min<int64_t>(count, 16 / emission::elementBytes(element));
 }
 
 /// `indices` with the last one `by` further.
@@ -221,13 +222,15 @@ static SmallVector<Value> shifted(Thread &t, ValueRange indices, int64_t by) {
 }
 
 SmallVector<Value> Thread::loadVector(Value memref, ValueRange indices, int64_t count, Type type) {
-  if (count == 1)
-    return {load(memref, indices, type)};
   Type element = cast<MemRefType>(memref.getType()).getElementType();
   int64_t each = elementsOfAccess(element, count);
-  llvm::MaybeAlign alignment(each * element.getIntOrFloatBitWidth() / 8);
+  llvm::MaybeAlign alignment(each * emission::elementBytes(element));
   SmallVector<Value> values;
   for (int64_t from = 0; from < count; from += each) {
+    if (each == 1) {
+      values.push_back(load(memref, shifted(*this, indices, from), type));
+      continue;
+    }
     Value loaded =
         vector::LoadOp::create(builder, loc, VectorType::get({each}, element), memref,
                                shifted(*this, indices, from), /*nontemporal=*/false, alignment);
@@ -240,13 +243,15 @@ SmallVector<Value> Thread::loadVector(Value memref, ValueRange indices, int64_t 
 }
 
 void Thread::storeVector(ValueRange values, Value memref, ValueRange indices) {
-  if (values.size() == 1)
-    return store(values.front(), memref, indices);
   Type element = cast<MemRefType>(memref.getType()).getElementType();
   auto count = static_cast<int64_t>(values.size());
   int64_t each = elementsOfAccess(element, count);
-  llvm::MaybeAlign alignment(each * element.getIntOrFloatBitWidth() / 8);
+  llvm::MaybeAlign alignment(each * emission::elementBytes(element));
   for (int64_t from = 0; from < count; from += each) {
+    if (each == 1) {
+      store(values[from], memref, shifted(*this, indices, from));
+      continue;
+    }
     SmallVector<Value> converted;
     for (Value value : values.slice(from, each))
       converted.push_back(convert(value, element));
