@@ -95,7 +95,7 @@ Step store(Warp &warp, const Instruction &instruction, LaneMask lanes) {
 }
 
 /// cp.async.bulk.commit_group
-Step commit(Warp &warp, const Instruction &instruction, LaneMask lanes) {
+Step commit(Warp &warp, const Instruction &, LaneMask lanes) {
   BulkStores &stores = warp.extensions.get<BulkStores>();
   for (LaneMask rest = lanes; rest; rest &= rest - 1)
     stores.commit(unsigned(__builtin_ctz(rest)));

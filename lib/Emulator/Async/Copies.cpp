@@ -118,7 +118,7 @@ Step issue(Warp &warp, const Instruction &instruction, LaneMask lanes) {
   return Step::Next;
 }
 
-Step commit(Warp &warp, const Instruction &instruction, LaneMask lanes) {
+Step commit(Warp &warp, const Instruction &, LaneMask lanes) {
   Copies &copies = warp.extensions.get<Copies>();
   for (LaneMask rest = lanes; rest; rest &= rest - 1)
     copies.groups[__builtin_ctz(rest)].commit(copies.last());

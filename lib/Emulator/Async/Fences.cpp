@@ -17,17 +17,17 @@ namespace quern::emulator::machine {
 
 namespace {
 
-Step fenceProxy(Warp &warp, const Instruction &instruction, LaneMask lanes) {
+Step fenceProxy(Warp &warp, const Instruction &, LaneMask) {
   warp.actor.fence();
   return Step::Next;
 }
 
-Step fenceMemory(Warp &warp, const Instruction &instruction, LaneMask lanes) {
+Step fenceMemory(Warp &warp, const Instruction &, LaneMask) {
   warp.fence();
   return Step::Next;
 }
 
-Step fenceInitialization(Warp &warp, const Instruction &instruction, LaneMask lanes) {
+Step fenceInitialization(Warp &warp, const Instruction &, LaneMask) {
   warp.extensions.get<InitializationFence>().released.join(warp.actor.knowledge);
   warp.actor.advance();
   for (auto &entry : warp.block.extensions.get<Mbarriers>().objects)

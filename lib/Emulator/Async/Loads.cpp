@@ -28,7 +28,7 @@ void arrive(const Load &load, Block &block) {
                           : piece.fromShared ? &piece.fromShared.block->shared
                                              : nullptr;
     uint64_t from = piece.fromGlobal ? piece.fromGlobal.offset : piece.fromShared.offset;
-    if (load.reduction) {
+    if (load.reduction && source) {
       reduce(*load.reduction, target.data() + piece.offset, source->data() + from, piece.bytes);
     } else if (source) {
       copyBytes(target, piece.offset, *source, from, piece.bytes);

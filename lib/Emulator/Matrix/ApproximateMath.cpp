@@ -13,8 +13,9 @@ namespace quern::emulator::matrix {
 namespace {
 constexpr double pi = 3.14159265358979323846;
 
-/// `value` with `bits` significant bits, rounded to nearest even: a relative error of 2^-bits. In integers,
-/// for kernels spend much of their time here; a carry moves on into the exponent, as it should.
+/// `value` with `bits` significant bits, rounded to nearest even: a relative error of 2^-bits. In
+/// integers, for kernels spend much of their time here; a carry moves on into the exponent, as it
+/// should.
 double significant(double value, int bits) {
   uint64_t word;
   std::memcpy(&word, &value, sizeof word);

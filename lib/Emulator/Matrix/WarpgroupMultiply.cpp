@@ -13,6 +13,11 @@ namespace quern::emulator::matrix {
 namespace {
 constexpr int rows = 16;
 
+/// Of an element of a dense matrix.
+size_t offset(int row, int columns, int column) {
+  return size_t(row) * size_t(columns) + size_t(column);
+}
+
 uint32_t element(const Chunk &chunk, int bytes, int index) {
   uint32_t bits = 0;
   std::memcpy(&bits, chunk.byte + bytes * index, size_t(bytes));
@@ -63,30 +68,30 @@ std::string WarpgroupMultiply::check() const {
 
 std::vector<double> WarpgroupMultiply::gatherA(const WarpRegister *registers) const {
   int bits = elementBits(a), packed = 32 / bits;
-  std::vector<double> dense(size_t(rows * k));
+  std::vector<double> dense(size_t(rows) * size_t(k));
   for (int i = 0; i < 4; ++i)
     for (int lane = 0; lane < warpSize; ++lane)
       for (int part = 0; part < packed; ++part) {
         Position at = fragmentOfA(bits, lane, i, part);
         double value = decodeElement(a, registers[i].lane[lane] >> (bits * part));
-        dense[size_t(at.row * k + at.column)] = negateA ? -value : value;
+        dense[offset(at.row, k, at.column)] = negateA ? -value : value;
       }
   return dense;
 }
 
 std::vector<double> WarpgroupMultiply::gatherA(const Chunk *chunks) const {
-  std::vector<double> dense(size_t(rows * k));
+  std::vector<double> dense(size_t(rows) * size_t(k));
   OperandShape quarter = shapeOfA();
   quarter.extent = rows;
   forEachElement(quarter, a, chunks, negateA,
-                 [&](int row, int step, double value) { dense[size_t(row * k + step)] = value; });
+                 [&](int row, int step, double value) { dense[offset(row, k, step)] = value; });
   return dense;
 }
 
 std::vector<double> WarpgroupMultiply::gatherB(const Chunk *chunks) const {
-  std::vector<double> dense(size_t(k * n));
+  std::vector<double> dense(size_t(k) * size_t(n));
   forEachElement(shapeOfB(), b, chunks, negateB, [&](int column, int step, double value) {
-    dense[size_t(step * n + column)] = value;
+    dense[offset(step, n, column)] = value;
   });
   return dense;
 }
@@ -95,13 +100,13 @@ void WarpgroupMultiply::run(const std::vector<double> &denseA, const std::vector
                             WarpRegister *d) const {
   // f16 accumulators lie in pairs; f32 and s32 ones in registers of their own.
   bool half = accumulator == AccumulatorType::F16, integer = isInteger(a);
-  std::vector<float> sums(size_t(rows * n));
-  std::vector<int32_t> integerSums(integer ? size_t(rows * n) : 0);
+  std::vector<float> sums(size_t(rows) * size_t(n));
+  std::vector<int32_t> integerSums(integer ? size_t(rows) * size_t(n) : 0);
   auto forEachAccumulator = [&](auto visit) {
     for (int i = 0; i < n / 2; ++i)
       for (int lane = 0; lane < warpSize; ++lane) {
         Position at = fragmentOfD(lane, i);
-        visit(size_t(at.row * n + at.column), d[half ? i / 2 : i].lane[lane], i % 2 * 16);
+        visit(offset(at.row, n, at.column), d[half ? i / 2 : i].lane[lane], i % 2 * 16);
       }
   };
   if (accumulate)

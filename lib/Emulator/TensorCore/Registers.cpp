@@ -6,7 +6,7 @@
 //===------------------------------------------------------------------------------------------===//
 #include "lib/Emulator/TensorCore/Registers.h"
 
-#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 namespace quern::emulator::machine {
@@ -52,12 +52,23 @@ AccumulatorType accumulatorType(Decoder &decoder, Type type) {
   }
 }
 
+/// Reads a letter and a number from `text` on; false if they are not there.
+static bool readExtent(const char *&text, char letter, int &extent) {
+  char *end = nullptr;
+  if (*text != letter)
+    return false;
+  extent = int(std::strtol(text + 1, &end, 10));
+  bool hasNumber = end != text + 1;
+  text = end;
+  return hasNumber;
+}
+
 Shape takeShape(Decoder &decoder) {
   for (const std::string &modifier : decoder.source.modifiers) {
     Shape shape;
-    int length = 0;
-    if (std::sscanf(modifier.c_str(), ".m%dn%dk%d%n", &shape.m, &shape.n, &shape.k, &length) == 3 &&
-        size_t(length) == modifier.size() && decoder.modifiers.accept(modifier))
+    const char *text = modifier.c_str() + 1;
+    if (readExtent(text, 'm', shape.m) && readExtent(text, 'n', shape.n) &&
+        readExtent(text, 'k', shape.k) && !*text && decoder.modifiers.accept(modifier))
       return shape;
   }
   decoder.fail("'" + decoder.source.opcode + decoder.modifiers.text() +
