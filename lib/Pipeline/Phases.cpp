@@ -69,8 +69,10 @@ static void buildEmit(OpPassManager &manager, const Options &options) {
 static void buildLLVM(OpPassManager &manager, const Options &options) {
   if (options.hasGPU()) {
     target::addDeviceLowering(manager);
+    // Lines alone: with more, the PTX says `.target ..., debug`, and such is not optimized.
     if (options.debugInfo)
-      manager.addPass(LLVM::createDIScopeForLLVMFuncOpPass());
+      manager.addPass(
+          LLVM::createDIScopeForLLVMFuncOpPass({LLVM::DIEmissionKind::DebugDirectivesOnly}));
     manager.addPass(target::createDeviceCode());
   }
   manager.addPass(target::createExportPrograms({options.cpu}));
