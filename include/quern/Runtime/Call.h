@@ -56,7 +56,8 @@ public:
   void run();
   /// The same in two halves, so that a GPU has work while the host prepares more: inputs and
   /// options may be written again after `start`, outputs read after the `finish` that belongs to
-  /// it. At most `depth` runs may have been started and not finished.
+  /// it; those that the device keeps, before the next `start`. At most `depth` runs may have been
+  /// started and not finished.
   void start();
   void finish();
   int depth();

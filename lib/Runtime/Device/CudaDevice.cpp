@@ -123,6 +123,11 @@ const quern_program &CudaDevice::codeOf(const Program &program) const {
   return *row;
 }
 
+void CudaDevice::drain() noexcept {
+  driver.cuCtxSetCurrent(context);
+  driver.cuStreamSynchronize(main);
+}
+
 DeviceBlock CudaDevice::allocate(int64_t bytes, const std::string &purpose, Contents contents) {
   if (bytes <= 0)
     return {};
@@ -142,8 +147,7 @@ DeviceBlock CudaDevice::allocate(int64_t bytes, const std::string &purpose, Cont
                        "; use a smaller batch, sequence or model"));
   }
   std::shared_ptr<void> owner(reinterpret_cast<void *>(address), [this](void *start) {
-    driver.cuCtxSetCurrent(context);
-    driver.cuStreamSynchronize(main); // a run may still use it
+    drain();
     driver.cuMemFree_v2(addressOf(start));
   });
   if (contents == Contents::Zeros)
@@ -167,8 +171,7 @@ std::shared_ptr<char> CudaDevice::allocatePinned(int64_t bytes) {
   driver.check(driver.cuMemHostAlloc(&start, size_t(bytes), 0),
                "cannot allocate page-locked memory for copies to the GPU");
   return std::shared_ptr<char>(static_cast<char *>(start), [this](char *memory) {
-    driver.cuCtxSetCurrent(context);
-    driver.cuStreamSynchronize(main);
+    drain();
     driver.cuMemFreeHost(memory);
   });
 }
@@ -178,7 +181,7 @@ std::shared_ptr<cuda::EventRecord> CudaDevice::makeEvent() {
   cuda::Event event = nullptr;
   driver.check(driver.cuEventCreate(&event, cuda::eventDisableTiming), "cannot make an event");
   return std::shared_ptr<cuda::EventRecord>(event, [this](cuda::Event event) {
-    driver.cuCtxSetCurrent(context);
+    drain();
     driver.cuEventDestroy_v2(event);
   });
 }

@@ -41,6 +41,9 @@ public:
   cuda::Stream copyStream() const { return copies; }
   /// Makes this GPU the one that the calling thread's calls of the driver are about.
   void use() const { driver.check(driver.cuCtxSetCurrent(context), "cannot use the GPU"); }
+  /// Makes it so and waits for the main stream, before something that runs may use is freed. Errors
+  /// do not matter then.
+  void drain() noexcept;
   /// Page-locked memory of the host, from which the GPU reads by itself; null for no bytes.
   std::shared_ptr<char> allocatePinned(int64_t bytes);
   std::shared_ptr<cuda::EventRecord> makeEvent();

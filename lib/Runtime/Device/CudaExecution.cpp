@@ -28,11 +28,6 @@ CudaExecution::CudaExecution(CudaDevice &device, const Work &work)
   }
 }
 
-CudaExecution::~CudaExecution() {
-  // Runs that were started and not finished still write to what this owns.
-  driver.cuStreamSynchronize(device.mainStream());
-}
-
 void CudaExecution::check(cuda::Result result) const {
   // Faults show late: in whatever the host asks for next.
   if (result != cuda::Success)
@@ -100,8 +95,11 @@ void CudaExecution::record(void *arena) {
   cuda::Result result = driver.cuGraphInstantiateWithFlags(&ready, captured, 0);
   driver.cuGraphDestroy(captured);
   check(result);
-  graph = std::shared_ptr<cuda::GraphExecutionRecord>(
-      ready, [this](cuda::GraphExecution old) { driver.cuGraphExecDestroy(old); });
+  graph = std::shared_ptr<cuda::GraphExecutionRecord>(ready,
+                                                      [&device = device](cuda::GraphExecution old) {
+                                                        device.drain();
+                                                        device.api().cuGraphExecDestroy(old);
+                                                      });
   graphArena = arena;
 }
 

@@ -19,7 +19,6 @@ namespace quern::runtime {
 class CudaExecution : public Execution {
 public:
   CudaExecution(CudaDevice &device, const Work &work);
-  ~CudaExecution() override;
 
   int depth() const override { return int(slots.size()); }
   void start(void *arena) override;
