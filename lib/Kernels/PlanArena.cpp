@@ -305,8 +305,13 @@ struct PlanArena : quern::kernels::impl::PlanArenaBase<PlanArena> {
       numBuffers += planner.buffers();
       staticBytes += planner.staticBytes;
       unsharedBytes += planner.unsharedBytes;
-      if (llvm::json::Object *described = findProgram(*model, program.getSymName()))
-        (*described)["arena"] = std::move(planner.description);
+      // A copy for another target bears its name before that of the program.
+      StringRef name = program.getSymName();
+      auto target = program->getAttrOfType<StringAttr>("quern.target");
+      if (target)
+        name = name.drop_front(target.size() + 1);
+      if (llvm::json::Object *described = findProgram(*model, name))
+        (*described)[target ? "device_arena" : "arena"] = std::move(planner.description);
     }
     if (text) {
       std::string changed;

@@ -123,8 +123,9 @@ static Program programOf(const Json &entry, const Module &module, const quern_pr
   program.name = entry.at("name").get<std::string>();
   try {
     program.flops = polynomialOf(entry, "flops");
-    if (entry.contains("arena"))
-      for (const Json &use : entry.at("arena"))
+    const char *arena = entry.contains("arena") ? "arena" : "device_arena";
+    if (entry.contains(arena))
+      for (const Json &use : entry.at(arena))
         program.arena.push_back({use.at("use").get<std::string>(), polynomialOf(use, "bytes")});
     for (const Json &argument : entry.at("arguments"))
       program.arguments.push_back(argumentOf(argument, module));

@@ -36,4 +36,4 @@ module attributes {quern.model = "{\"model\": \"m\", \"kind\": \"kernels\"}"} {
 // CHECK-SAME:      !llvm.array<1 x struct<(ptr, ptr, ptr)>>
 // CHECK:         llvm.mlir.global external constant @quern_module_json(
 // CHECK-SAME:      \22kind\22:\22kernels\22
-// CHECK-SAME:      \22target\22:{\22cpu\22:\22x86-64-v3\22,\22requires\22:[{{.*}}\22avx2\22
+// CHECK-SAME:      \22target\22:{\22cpu\22:\22x86-64-v3\22,\22precision\22:\22f32\22,\22requires\22:[{{.*}}\22avx2\22

@@ -52,6 +52,7 @@
 ///     cache          keys or values of a decoder, updated in place; dimensions has "capacity"
 ///     output         written: `logits`, `loss`, `gradient_norm`, ...
 ///     gradient       written: d loss / d parameter `name`
+/// - `arena` says what the memory of the host's program is for; `device_arena`, that of a device's.
 /// - POLYNOMIAL is a list of [coefficient, {"batch": 1, "sequence": 2}] terms: the sum of
 ///   coefficient x batch^1 x sequence^2 and so on. It may be missing.
 ///
