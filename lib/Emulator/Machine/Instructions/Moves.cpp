@@ -175,7 +175,7 @@ Step convertAddress(Warp &warp, const Instruction &instruction, LaneMask lanes) 
   return Step::Next;
 }
 
-constexpr std::initializer_list<std::string_view> spaceNames = {
+const std::initializer_list<std::string_view> spaceNames = {
     ".global", ".shared", ".shared::cta", ".shared::cluster",
     ".local",  ".const",  ".param",       ".param::entry"};
 
