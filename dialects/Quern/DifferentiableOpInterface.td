@@ -1,4 +1,4 @@
-//===- DifferentiableOpInterface.td - Ops that have a gradient ----------------------------------===//
+//===- DifferentiableOpInterface.td - Ops that have a gradient --------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,4 +1,4 @@
-//===- QuernOps.td - All operations of the quern dialect -----------------------------------------===//
+//===- QuernOps.td - All operations of the quern dialect --------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,4 +1,4 @@
-//===- TensorOps.td - Shapes, heads, constants and masks ----------------------------------------===//
+//===- TensorOps.td - Shapes, heads, constants and masks --------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,4 +1,4 @@
-//===- TrainingOps.td - What derived programs are made of ---------------------------------------===//
+//===- TrainingOps.td - What derived programs are made of -------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,4 +1,4 @@
-//===- TransformerOps.td - What Transformers are made of ----------------------------------------===//
+//===- TransformerOps.td - What Transformers are made of --------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Attention.cpp - Attention by tiles
-//--------------------------------------------------------===//
+//===- Attention.cpp - Attention by tiles -----------------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

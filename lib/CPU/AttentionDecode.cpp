@@ -1,5 +1,4 @@
-//===- AttentionDecode.cpp - Attention of one query over a cache
-//---------------------------------===//
+//===- AttentionDecode.cpp - Attention of one query over a cache ------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- AttentionTiles.h - Tiles of attention in a thread's own memory
-//----------------------------===//
+//===- AttentionTiles.h - Tiles of attention in a thread's own memory -------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

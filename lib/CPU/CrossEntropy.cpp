@@ -1,5 +1,4 @@
-//===- CrossEntropy.cpp - Cross-entropy, its gradient, the count of targets
-//----------------------===//
+//===- CrossEntropy.cpp - Cross-entropy, its gradient, the count of targets -------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Emission.cpp - Where an emitter writes the code of one kernel
-//----------------------------===//
+//===- Emission.cpp - Where an emitter writes the code of one kernel --------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- EmitCPU.cpp - Kernels to code that all threads of a program share
-//------------------------===//
+//===- EmitCPU.cpp - Kernels to code that all threads of a program share ----------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Softmax.cpp - Softmax over rows and its gradient
-//------------------------------------------===//
+//===- Softmax.cpp - Softmax over rows and its gradient ---------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

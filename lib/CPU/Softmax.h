@@ -1,5 +1,4 @@
-//===- Softmax.h - What softmax and cross-entropy share
-//------------------------------------------===//
+//===- Softmax.h - What softmax and cross-entropy share ---------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Code.cpp - Constants, sizes and loops -------------------------------------------------------
-//===//
+//===- Code.cpp - Constants, sizes and loops --------------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

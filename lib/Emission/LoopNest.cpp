@@ -1,5 +1,4 @@
-//===- LoopNest.cpp - The loops of a linalg.generic ------------------------------------------------
-//===//
+//===- LoopNest.cpp - The loops of a linalg.generic -------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Norm.h - What norms and their gradients share
-//-------------------------------------------===//
+//===- Norm.h - What norms and their gradients share ------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

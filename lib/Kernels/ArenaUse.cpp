@@ -1,5 +1,4 @@
-//===- ArenaUse.cpp - What the memory of an arena is for
-//----------------------------------------===//
+//===- ArenaUse.cpp - What the memory of an arena is for --------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -57,8 +56,7 @@ std::string ArenaUse::dimensionName(Value size) const {
   std::optional<int64_t> index = dim ? dim.getConstantIndex() : std::nullopt;
   if (!argument || !index)
     return "";
-  auto names = function.getArgAttrOfType<ArrayAttr>(argument.getArgNumber(),
-                                                                       "quern.dims");
+  auto names = function.getArgAttrOfType<ArrayAttr>(argument.getArgNumber(), "quern.dims");
   std::string name = names ? cast<StringAttr>(names[*index]).str() : "";
   return name.empty()
              ? "argument" + std::to_string(argument.getArgNumber()) + "." + std::to_string(*index)

@@ -1,5 +1,4 @@
-//===- ArenaUse.h - What the memory of an arena is for
-//------------------------------------------===//
+//===- ArenaUse.h - What the memory of an arena is for ----------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- ConvertScan.cpp - Scans to loops over stacked tensors
-//------------------------------------===//
+//===- ConvertScan.cpp - Scans to loops over stacked tensors ----------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- ConvertTensorOps.cpp - Shape ops to views, copies and reductions
-//-------------------------===//
+//===- ConvertTensorOps.cpp - Shape ops to views, copies and reductions -----------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- ConvertToKernel.cpp - Partitions the programs of a model into kernels
-//--------------------===//
+//===- ConvertToKernel.cpp - Partitions the programs of a model into kernels ------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

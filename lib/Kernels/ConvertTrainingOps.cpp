@@ -1,5 +1,4 @@
-//===- ConvertTrainingOps.cpp - Gradients, optimizer and cache ops to kernels
-//-------------------===//
+//===- ConvertTrainingOps.cpp - Gradients, optimizer and cache ops to kernels -----------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Converter.cpp - Converts the ops of one program to kernels
-//-------------------------------===//
+//===- Converter.cpp - Converts the ops of one program to kernels -----------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

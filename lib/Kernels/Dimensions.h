@@ -1,5 +1,4 @@
-//===- Dimensions.h - Sizes of all tensors of a program, before it is converted
-//-----------------===//
+//===- Dimensions.h - Sizes of all tensors of a program, before it is converted ---------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

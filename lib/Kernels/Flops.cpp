@@ -1,5 +1,4 @@
-//===- Flops.cpp - Floating-point operations of a program
-//---------------------------------------===//
+//===- Flops.cpp - Floating-point operations of a program -------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

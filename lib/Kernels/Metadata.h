@@ -1,5 +1,4 @@
-//===- Metadata.h - What a runtime needs to know, as JSON
-//---------------------------------------===//
+//===- Metadata.h - What a runtime needs to know, as JSON -------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Pipelines.cpp - The phases kernels and buffers
-//-------------------------------------------===//
+//===- Pipelines.cpp - The phases kernels and buffers -----------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

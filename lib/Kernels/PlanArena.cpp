@@ -1,5 +1,4 @@
-//===- PlanArena.cpp - Places all buffers of a program in one arena
-//-----------------------------===//
+//===- PlanArena.cpp - Places all buffers of a program in one arena ---------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Decoder.cpp - The programs prefill and decode
-//--------------------------------------------===//
+//===- Decoder.cpp - The programs prefill and decode ------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- DecoderSequence.h - Which dimension of a value is the sequence
-//---------------------------===//
+//===- DecoderSequence.h - Which dimension of a value is the sequence -------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Derive.cpp - The pass that derives programs
-//----------------------------------------------===//
+//===- Derive.cpp - The pass that derives programs --------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- DeriveDimensions.cpp - Which dimensions of values are equal
-//------------------------------===//
+//===- DeriveDimensions.cpp - Which dimensions of values are equal ----------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

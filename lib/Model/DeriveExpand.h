@@ -1,5 +1,4 @@
-//===- DeriveExpand.h - Closed programs from the functions of a model
-//---------------------------===//
+//===- DeriveExpand.h - Closed programs from the functions of a model -------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

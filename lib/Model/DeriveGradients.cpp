@@ -1,5 +1,4 @@
-//===- DeriveGradients.cpp - The programs gradients and train_step
-//------------------------------===//
+//===- DeriveGradients.cpp - The programs gradients and train_step ----------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

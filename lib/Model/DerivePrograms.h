@@ -1,5 +1,4 @@
-//===- DerivePrograms.h - One function for each kind of program
-//---------------------------------===//
+//===- DerivePrograms.h - One function for each kind of program -------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- DeriveShapes.cpp - Named dimensions of programs
-//------------------------------------------===//
+//===- DeriveShapes.cpp - Named dimensions of programs ----------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- DeriveTypes.cpp - Infer the types of a program anew
-//--------------------------------------===//
+//===- DeriveTypes.cpp - Infer the types of a program anew ------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

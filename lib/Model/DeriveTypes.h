@@ -1,5 +1,4 @@
-//===- DeriveTypes.h - Infer the types of a program anew
-//----------------------------------------===//
+//===- DeriveTypes.h - Infer the types of a program anew --------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

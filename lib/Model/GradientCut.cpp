@@ -1,5 +1,4 @@
-//===- GradientCut.cpp - What is saved for the backward pass
-//------------------------------------===//
+//===- GradientCut.cpp - What is saved for the backward pass ----------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- GradientReport.cpp - What the backward pass saves and recomputes
-//-------------------------===//
+//===- GradientReport.cpp - What the backward pass saves and recomputes -----------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

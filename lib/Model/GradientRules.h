@@ -1,5 +1,4 @@
-//===- GradientRules.h - The table of gradient rules
-//--------------------------------------------===//
+//===- GradientRules.h - The table of gradient rules ------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- GradientRulesElementwise.cpp - Gradients of arith and math on tensors
-//--------------------===//
+//===- GradientRulesElementwise.cpp - Gradients of arith and math on tensors ------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- GradientRulesTensor.cpp - Gradients of what changes shapes
-//-------------------------------===//
+//===- GradientRulesTensor.cpp - Gradients of what changes shapes -----------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

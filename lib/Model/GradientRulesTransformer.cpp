@@ -1,5 +1,4 @@
-//===- GradientRulesTransformer.cpp - Gradients of what Transformers are made of
-//----------------===//
+//===- GradientRulesTransformer.cpp - Gradients of what Transformers are made of --------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

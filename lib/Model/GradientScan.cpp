@@ -1,5 +1,4 @@
-//===- GradientScan.cpp - The backward pass of rolled layers
-//------------------------------------===//
+//===- GradientScan.cpp - The backward pass of rolled layers ----------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Ceiling.cpp - What this machine can do at most
-//-------------------------------------------===//
+//===- Ceiling.cpp - What this machine can do at most -----------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- DeviceCode.cpp - gpu.module becomes PTX
-//-------------------------------------------------===//
+//===- DeviceCode.cpp - gpu.module becomes PTX ------------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Opt.cpp - quern-opt: every pass and pipeline phase by name
-//-------------------------------===//
+//===- Opt.cpp - quern-opt: every pass and pipeline phase by name -----------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Machine.h - What the emitters know of a processor
-//----------------------------------------===//
+//===- Machine.h - What the emitters know of a processor --------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Code.h - Where emitters of all targets write ------------------------------------------------
-//===//
+//===- Code.h - Where emitters of all targets write -------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Indices.h - Index arithmetic ----------------------------------------------------------------
-//===//
+//===- Indices.h - Index arithmetic -----------------------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

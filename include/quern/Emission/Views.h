@@ -1,5 +1,4 @@
-//===- Views.h - Rows and other views of memory ----------------------------------------------------
-//===//
+//===- Views.h - Rows and other views of memory -----------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

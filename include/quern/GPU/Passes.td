@@ -1,4 +1,4 @@
-//===- Passes.td - Passes of the NVIDIA target ----------------------------------------------------===//
+//===- Passes.td - Passes of the NVIDIA target ------------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,5 +1,4 @@
-//===- Passes.h - From programs to kernels in one arena
-//-----------------------------------------===//
+//===- Passes.h - From programs to kernels in one arena ---------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -1,4 +1,4 @@
-//===- Passes.td - From programs to kernels in one arena ----------------------------------------===//
+//===- Passes.td - From programs to kernels in one arena --------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

@@ -51,7 +51,8 @@ std::string concat(const Parts &...parts) {
 /// `parts` with `separator` between them.
 std::string join(const std::vector<std::string> &parts, std::string_view separator);
 
-/// " (did you mean X?)" for the candidate nearest to `word` in edit distance, or "" if none is near.
+/// " (did you mean X?)" for the candidate nearest to `word` in edit distance, or "" if none is
+/// near.
 std::string suggest(std::string_view word, const std::vector<std::string> &candidates);
 
 /// Prints `note: TEXT` on standard error.

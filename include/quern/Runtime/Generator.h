@@ -30,13 +30,13 @@ struct SamplingSettings {
 int32_t sampleToken(const std::vector<double> &logits, const SamplingSettings &settings,
                     uint64_t index);
 
-/// One text and its caches. Past the context (or window), the last half of the tokens is kept and read again
-/// from position 0, so that the model never sees a position that it was not made for.
+/// One text and its caches. Past the context (or window), the last half of the tokens is kept and
+/// read again from position 0, so that the model never sees a position that it was not made for.
 class Generator {
 public:
   /// `tokens` is the length that the text may reach (prompt and what follows); the caches hold as
-  /// many, or as many as the context or `window` (0: no window) if that is less. Throws UsageError if there is neither
-  /// `prefill` nor `decode`.
+  /// many, or as many as the context or `window` (0: no window) if that is less. Throws UsageError
+  /// if there is neither `prefill` nor `decode`.
   Generator(const Module &module, const ParameterBlock &weights, int64_t tokens,
             int64_t window = 0);
 

@@ -1,5 +1,4 @@
-//===- Program.h - The seam between compiled code and the runtime
-//--------------------------------===//
+//===- Program.h - The seam between compiled code and the runtime -----------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception

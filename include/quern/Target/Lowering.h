@@ -1,5 +1,4 @@
-//===- Lowering.h - From vector code to the LLVM dialect
-//----------------------------------------===//
+//===- Lowering.h - From vector code to the LLVM dialect --------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
