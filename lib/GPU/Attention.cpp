@@ -8,7 +8,7 @@
 #include "Attention.h"
 #include "Emitters.h"
 
-#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
 #include <limits>
@@ -114,10 +114,15 @@ SmallVector<Value> AttentionProblem::masked(ValueRange scores, Value keyEnd, Val
   return this->mask ? mask() : t.when(t.less(fewest, keyEnd), scores, mask);
 }
 
+Value exp2(Thread &t, Value x) {
+  // One instruction; denormal results would take three.
+  auto name = t.builder.getStringAttr("llvm.nvvm.ex2.approx.ftz");
+  return LLVM::CallIntrinsicOp::create(t.builder, t.loc, x.getType(), name, ValueRange{x})
+      .getResult(0);
+}
+
 Value exponential(Thread &t, Value x, Value shift) {
-  constexpr double log2E = 1.4426950408889634;
-  Value scaled = t.mul(t.sub(x, shift), t.number(x.getType(), log2E));
-  return math::Exp2Op::create(t.builder, t.loc, scaled);
+  return exp2(t, t.mul(t.sub(x, shift), t.number(x.getType(), log2E)));
 }
 
 static Value isEqual(Thread &t, Value x, double value) {
@@ -132,7 +137,7 @@ Value finiteShift(Thread &t, Value maximum) {
 SoftmaxEnd finishSoftmax(Thread &t, Value maximum, Value sum) {
   Type type = sum.getType();
   Value empty = isEqual(t, sum, 0);
-  Value logSumExp = t.add(maximum, math::LogOp::create(t.builder, t.loc, sum));
+  Value logSumExp = t.add(maximum, t.log(sum));
   return {t.select(empty, t.number(type, 0), t.div(t.number(type, 1), sum)),
           t.select(empty, t.number(type, -infinity), logSumExp)};
 }
@@ -167,6 +172,8 @@ LogicalResult emit(kernel::AttentionOp op, ValueRange operands, Emission &e) {
     return failure();
   if (isDecodeAttention(op))
     emitDecodeAttention(op, operands, e);
+  else if (hasTensorAttention(in.getQ(), in.getK(), in.getV(), in.getOutputs()[0]))
+    emitTensorAttention(op, operands, e);
   else
     emitForwardAttention(op, operands, e);
   return success();

@@ -12,6 +12,8 @@
 
 namespace quern::nvidia {
 
+constexpr double log2E = 1.4426950408889634; ///< e^x = 2^(x log2E)
+
 /// The problem as a thread sees it: its sizes, and which keys a query sees. Indices count elements
 /// of the whole problem.
 class AttentionProblem {
@@ -58,6 +60,8 @@ private:
   mlir::Value larger(mlir::Value a, mlir::Value b);  ///< signed
 };
 
+/// 2^x to 2 units in the last place; 0 instead of denormal numbers.
+mlir::Value exp2(Thread &thread, mlir::Value x);
 /// e^(x - shift). The difference first: the other order overflows with a mask of -1e38.
 mlir::Value exponential(Thread &thread, mlir::Value x, mlir::Value shift);
 
@@ -93,6 +97,9 @@ bool isDecodeAttention(kernel::AttentionOp op);
 void emitDecodeAttention(kernel::AttentionOp op, mlir::ValueRange operands, Emission &emission);
 /// Attention with multiply-adds in f32.
 void emitForwardAttention(kernel::AttentionOp op, mlir::ValueRange operands, Emission &emission);
+/// Attention by tensor cores, for bf16 and f16: whether they can, and how.
+bool hasTensorAttention(mlir::Value q, mlir::Value k, mlir::Value v, mlir::Value o);
+void emitTensorAttention(kernel::AttentionOp op, mlir::ValueRange operands, Emission &emission);
 
 } // namespace quern::nvidia
 

@@ -21,10 +21,12 @@ class Case:
     """One signature (what is compiled) and the sizes it is called with: (B, T, S, offset)."""
 
     def __init__(self, sizes, H=2, G=None, D=16, E=None, causal=False, mask=None, lengths=False, offset=False,
-                 lse=True, fused=False, static=False, decode=False, element="f32"):
+                 lse=True, fused=False, static=False, shifted=False, decode=False, element="f32"):
         self.sizes, self.H, self.G, self.D, self.E = sizes, H, G or H, D, E or D
         self.causal, self.mask, self.lengths, self.offset = causal, mask, lengths, offset
         self.lse, self.fused, self.static = lse, fused, static
+        # Slices of a flat tensor in which no row begins at a multiple of 4 bytes.
+        self.shifted = shifted
         self.decode = decode                    # one query a sequence, known when compiling
         self.element = element
         self.backward = lse and not offset and not decode
@@ -52,8 +54,10 @@ class Case:
     def slices(self, whole, names, types):
         """Ops that make `names` the three slices of %whole [B, T, 3, H, D]."""
         B, T = self.sizes[0][:2]
+        if self.shifted:
+            return self.shifted_slices(whole, names, types)
         sizes = (B, T, self.H, self.D) if self.static else ("%B", "%T", self.H, self.D)
-        pitch = 3 * self.H * self.D
+        pitch = self.pitch()
         source = "memref<%s>" % "x".join(str(n) for n in (
             (B, T) if self.static else ("?", "?")) + (3, self.H, self.D, self.element))
         text = "" if self.static else """
@@ -70,6 +74,32 @@ class Case:
                 name, whole, i, *(str(n).replace("%B", "%B_" + whole).replace("%T", "%T_" + whole) for n in sizes),
                 source, types[name])
         return source, text
+
+    def pitch(self):
+        """Elements from one row of the fused tensor to the next."""
+        return 3 * self.H * self.D + (2 if self.shifted else 0)
+
+    def flat_size(self):
+        B, T = self.sizes[0][:2]
+        return 1 + B * T * self.pitch()
+
+    def shifted_slices(self, whole, names, types):
+        B, T = self.sizes[0][:2]
+        source, text = "memref<%dx%s>" % (self.flat_size(), self.element), ""
+        for i, name in enumerate(names):
+            offset, strides = 1 + i * self.H * self.D, (T * self.pitch(), self.pitch(), self.D, 1)
+            types[name] = "memref<%dx%dx%dx%dx%s, strided<[%d, %d, %d, %d], offset: %d>>" % (
+                B, T, self.H, self.D, self.element, *strides, offset)
+            text += "\n  %%%s = memref.reinterpret_cast %%%s to offset: [%d], sizes: [%d, %d, %d, %d], strides: [%d, %d, %d, %d] : %s to %s" % (
+                name, whole, offset, B, T, self.H, self.D, *strides, source, types[name])
+        return source, text
+
+    def fused_views(self, array):
+        """The three slices of the array that holds them."""
+        B, T = self.sizes[0][:2]
+        if self.shifted:
+            array = array[1:].reshape(B, T, self.pitch())[..., :3 * self.H * self.D].reshape(B, T, 3, self.H, self.D)
+        return [array[:, :, i] for i in range(3)]
 
     def text(self, name):
         types = self.types()
@@ -161,8 +191,9 @@ def check(program, name, case, B, T, S, offset):
     what = "%s, %s at B=%d T=%d S=%d offset=%d:" % (program.architecture, case, B, T, S, offset)
     H, G, D, E, n = case.H, case.G, case.D, case.E, Numbers(case)
     if case.fused:
-        inputs = [n.normal((B, T, 3, H, D))]
-        q, k, v = (n.value(inputs[0][:, :, i]) for i in range(3))
+        shape = (case.flat_size(),) if case.shifted else (B, T, 3, H, D)
+        inputs = [n.normal(shape)]
+        q, k, v = map(n.value, case.fused_views(inputs[0]))
     else:
         inputs = [n.normal(shape) for shape in ((B, T, H, D), (B, S, G, D), (B, S, G, E))]
         if case.offset:
@@ -200,11 +231,18 @@ def check(program, name, case, B, T, S, offset):
     # What the backward pass reads is what the forward pass stored.
     stored = n.store(wanted[0]), np.ascontiguousarray(wanted[1], np.float32)
     if case.fused:
-        gradients = n.output((B, T, 3, H, D))
-        results, (dq, dk, dv) = [gradients], (gradients[:, :, i] for i in range(3))
+        # Between slices that are shifted there is memory that stays as it is.
+        gradients = n.normal(shape) if case.shifted else n.output(shape)
+        around = gradients.copy()
+        results = [gradients]
     else:
         results = dq, dk, dv = [n.output(x.shape) for x in inputs]
     program.same_bits(name + "_backward", *inputs, *stored, g, *extra, *results, d)
+    if case.fused:
+        dq, dk, dv = (x.copy() for x in case.fused_views(gradients))
+        for x, y in zip(case.fused_views(gradients), case.fused_views(around)):
+            x[...] = y
+        assert not case.shifted or gradients.tobytes() == around.tobytes(), what + " wrote between the slices"
     for label, got, want in zip(("dq", "dk", "dv"), map(n.value, (dq, dk, dv)), wanted[2:]):
         largest = np.abs(want).max(initial=1)
         check_close("%s %s" % (what, label), got, want, 1e-5 * (1 + np.abs(want)) + 4 * n.epsilon * largest)
@@ -236,7 +274,17 @@ def cases():
     yield Case([(3, 1, 400, 0), (1, 1, 17, 0)], H=6, G=3, D=20, E=36, decode=True)
     yield Case([(3, 1, 300, 0)], H=2, G=1, D=160, lengths=True, decode=True)
     yield Case([(2, 1, 290, 0)], H=4, G=2, D=16, mask="BHTS", lengths=True, decode=True)
-    yield Case([(1, 40, 40, 0)], H=4, G=2, D=32, causal=True, element="bf16")
+    # bf16 by tensor cores: all tile sizes, masks, slices, widths that are no power of 2; and what they cannot take.
+    yield Case([(1, 1, 1, 0), (1, 140, 140, 0)], H=1, D=64, causal=True, element="bf16")
+    yield Case([(1, 67, 67, 0)], H=2, D=64, causal=True, fused=True, element="bf16")
+    yield Case([(2, 20, 20, 0)], H=2, D=16, causal=True, fused=True, static=True, shifted=True, element="bf16")
+    yield Case([(1, 70, 150, 0)], H=1, D=128, E=64, element="bf16")
+    yield Case([(1, 70, 70, 0)], H=2, G=1, D=128, causal=True, lengths=True, element="bf16")
+    yield Case([(1, 70, 90, 0)], H=1, D=32, E=256, static=True, element="bf16")
+    yield Case([(1, 35, 35, 0)], H=1, D=48, E=80, element="bf16")
+    yield Case([(2, 35, 35, 0)], H=4, G=2, D=16, mask="BHTS", lengths=True, causal=True, element="bf16")
+    yield Case([(1, 5, 40, 30), (1, 70, 190, 100)], H=2, D=32, causal=True, offset=True, element="bf16")
+    yield Case([(1, 20, 20, 0)], H=2, D=24, causal=True, element="bf16")
     yield Case([(1, 1, 300, 290)], H=8, G=2, D=64, causal=True, offset=True, decode=True, element="bf16")
 
 

@@ -1,0 +1,128 @@
+//===- WarpMatrix.h - Products of 16-bit matrices by the tensor cores of a warp ---------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+///
+/// \file
+/// mma.sync m16n8k16 (PTX ISA 7.8, section 9.7.13.4.8): a warp adds the product of a 16 x 16 matrix
+/// A and a 16 x 8 matrix B of bf16 or f16 to a 16 x 8 matrix of f32. Each lane holds some elements
+/// of each, a fragment: with group = lane / 4 and place = lane % 4,
+///
+///   A     4 registers of two elements: rows group, group + 8, group, group + 8; columns
+///         2 place, 2 place + 1, the last two registers 8 further
+///   B     2 registers of two elements: column group; rows 2 place, 2 place + 1, then 8 further
+///   sums  4 registers: row group, columns 2 place, 2 place + 1; then row group + 8
+///
+/// ldmatrix brings fragments of four 8 x 8 matrices from shared memory at once.
+///
+//===---------------------------------------------------------------------------------------------===//
+#ifndef QUERN_LIB_GPU_WARPMATRIX_H
+#define QUERN_LIB_GPU_WARPMATRIX_H
+
+#include "Pointer.h"
+
+namespace quern::nvidia {
+
+/// Whether mma.sync multiplies elements of this type: bf16 or f16.
+bool hasWarpProducts(mlir::Type element);
+
+/// A matrix of 16-bit floats in shared memory. Its rows are 16 bytes longer than what they hold, an
+/// odd number of 16-byte words: eight neighbouring rows have the same words in different banks.
+class HalfMatrix {
+public:
+  HalfMatrix() = default;
+  /// `columns` is a multiple of 16, `element` bf16 or f16. The memory is the block's.
+  HalfMatrix(Thread &thread, int64_t rows, int64_t columns, mlir::Type element);
+
+  static int64_t bytes(int64_t rows, int64_t columns) { return rows * pitchOf(columns) * 2; }
+
+  int64_t rows = 0, columns = 0;
+  int64_t pitch = 0; ///< elements from one row to the next
+  Pointer start;
+
+  /// The element at a row (i32) and a column (i32).
+  Pointer at(Thread &thread, mlir::Value row, mlir::Value column) const;
+
+private:
+  static int64_t pitchOf(int64_t columns) { return columns + 8; }
+};
+
+/// Rows in global memory, `stride` elements apart, for copies to and from HalfMatrix.
+struct HalfRows {
+  /// Of a memref of rank 2 whose last dimension is contiguous.
+  HalfRows(Thread &thread, mlir::Value memref);
+
+  Pointer start;
+  mlir::Value stride;  ///< index
+  mlir::Value aligned; ///< i1: every row begins at a multiple of 16 bytes
+};
+
+/// Starts the copy of the first `columns` columns of rows [first, end) (indices) into the first
+/// rows of `to`, as many as it has; rows from `end` on become 0. The whole block takes part. Rows
+/// that are not aligned are there when this returns; the others, when the group of copies is
+/// awaited.
+void startCopy(Thread &thread, const HalfMatrix &to, const HalfRows &from, mlir::Value first,
+               mlir::Value end, int64_t columns);
+
+/// Writes `count` rows of `from`, beginning with `row` (i32), to rows [first, end) (indices). A
+/// warp writes what its lanes have written there.
+void writeRows(Thread &thread, const HalfMatrix &from, mlir::Value row, int64_t count,
+               const HalfRows &to, mlir::Value first, mlir::Value end, int64_t columns);
+
+/// Reads fragments of a HalfMatrix. What its rows are to the product:
+enum class Role {
+  A,          ///< rows of A
+  B,          ///< columns of B: the product is with the transposed matrix
+  TransposedB ///< rows of B
+};
+class FragmentReader {
+public:
+  /// Of the part of `matrix` that begins at row `row` (i32).
+  FragmentReader(Thread &thread, const HalfMatrix &matrix, Role role, mlir::Value row = {});
+
+  /// Registers (i32) for rows and columns of the matrix from here on: of A 16 x 16 (four), of B 16
+  /// x 16, which is two fragments side by side (two each).
+  llvm::SmallVector<mlir::Value> load(Thread &thread, int64_t row, int64_t column) const;
+
+private:
+  Pointer start; ///< of this lane's row of the first 8 x 8 matrices
+  int64_t pitch;
+  bool transposed;
+};
+
+/// The f32 sums of a warp: `rowTiles` x 16 rows, `columnTiles` x 8 columns.
+struct WarpSums {
+  WarpSums() = default;
+  WarpSums(Thread &thread, int64_t rowTiles, int64_t columnTiles);
+
+  int64_t rowTiles = 0, columnTiles = 0;
+  llvm::SmallVector<mlir::Value> values;
+
+  /// Element `r` (0 to 3) of a tile's fragment.
+  mlir::Value &at(int64_t row, int64_t column, int64_t r) {
+    return values[(row * columnTiles + column) * 4 + r];
+  }
+};
+
+/// sums + A B for a depth of `depthTiles` x 16, in the order of the depth. `a(row, k)` is a
+/// fragment of A, `b(k, column)` two of B: of column tiles `column` and `column + 1`.
+void addProduct(Thread &thread, mlir::Type element, WarpSums &sums, int64_t depthTiles,
+                llvm::function_ref<llvm::SmallVector<mlir::Value>(int64_t row, int64_t k)> a,
+                llvm::function_ref<llvm::SmallVector<mlir::Value>(int64_t k, int64_t column)> b);
+
+/// Sums, rounded, as a matrix A: fragments of all its tiles, row-major.
+llvm::SmallVector<llvm::SmallVector<mlir::Value>> asFactor(Thread &thread, WarpSums &sums,
+                                                           mlir::Type element);
+
+/// Writes sums, rounded, to rows of `to` from `row` (i32) on.
+void storeSums(Thread &thread, WarpSums &sums, const HalfMatrix &to, mlir::Value row);
+
+/// lane / 4 and lane % 4 (i32).
+mlir::Value fragmentGroup(Thread &thread);
+mlir::Value fragmentPlace(Thread &thread);
+
+} // namespace quern::nvidia
+
+#endif // QUERN_LIB_GPU_WARPMATRIX_H
