@@ -55,7 +55,8 @@ std::byte *Warp::access(const Instruction &instruction, unsigned lane, Space spa
     break;
   }
   case Space::Local:
-    if (address < localStride && bytes <= localStride - address) {
+    // What the executing function and its callers have.
+    if (address < localEnd() && bytes <= localEnd() - address) {
       memory = &local;
       offset = uint64_t(lane) * localStride + address;
     }
@@ -115,21 +116,23 @@ std::byte *Warp::badAccess(const Instruction &instruction, unsigned lane, Space 
     where = ": the block has shared memory from " + hexadecimal(sharedReserved) + " to " +
             hexadecimal(block.shared.size());
   } else if (space == Space::Local) {
-    where = ": the thread has " + std::to_string(localStride) + " bytes";
+    where = ": the thread has " + std::to_string(localEnd()) + " bytes";
   } else if (lastRegion && lastRegion->isReadOnly && writes(kind)) {
     finding = FindingKind::ReadOnlyWrite;
     where = ": '" + lastRegion->name + "' is read-only";
   } else if (const Region *region = block.grid.memory.nearest(address)) {
-    uint64_t size = region->bytes.size();
-    int64_t distance = address < region->address ? int64_t(region->address - address)
-                       : address >= region->address + size
-                           ? int64_t(address - region->address - size)
-                           : 0;
-    where = address < region->address
-                ? ": " + std::to_string(distance) + " bytes before '"
-                : ": " + std::to_string(distance) + " bytes after the end of '";
-    where += region->name + "' (" + std::to_string(size) + " bytes at " +
-             hexadecimal(region->address) + ")";
+    uint64_t size = region->bytes.size(), end = region->address + size;
+    uint64_t distance = address < region->address ? region->address - address
+                        : address >= end          ? address - end
+                                                  : 0;
+    std::string side = address < region->address ? std::to_string(distance) + " bytes before"
+                       : address >= end ? std::to_string(distance) + " bytes after the end of"
+                                        : "reaches beyond the end of";
+    // An index that is wrong by more than a megabyte does not tell which pointer it was added to.
+    where = distance > (1 << 20)
+                ? ": no allocation is near"
+                : ": " + side + " '" + region->name + "' (" + std::to_string(size) + " bytes at " +
+                      hexadecimal(region->address) + ")";
   } else {
     where = ": nothing is allocated";
   }

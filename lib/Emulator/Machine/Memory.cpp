@@ -88,7 +88,8 @@ const Region *Memory::nearest(uint64_t address) const {
   uint64_t distance = 0;
   if (after != regions.begin()) {
     best = std::prev(after)->second.get();
-    distance = address - (best->address + best->bytes.size());
+    uint64_t end = best->address + best->bytes.size();
+    distance = address < end ? 0 : address - end;
   }
   if (after != regions.end() && (!best || after->first - address < distance))
     best = after->second.get();

@@ -91,6 +91,8 @@ struct Instruction {
   /// Does not simply go on to the next instruction: data[0] is its Flow.
   bool isBranch = false;
   Convergence convergence = Convergence::None;
+  /// Lanes may be at different instructions with this mark: bar.warp.sync.
+  bool gathersAnywhere = false;
   Operand guard;
   Operand members;
   /// Branches: indices in the code.

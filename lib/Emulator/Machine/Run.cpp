@@ -121,7 +121,8 @@ Report run(Device &device, const Module &module, const Launch &launch) {
   grid.number = device.memory().beginLaunch();
   grid.installed = &device.memory().install(program);
   grid.layout = &program->sharedLayouts[index];
-  grid.sharedBytes = grid.layout->dynamicOffset + launch.sharedBytes;
+  grid.sharedBytes = launch.sharedBytes ? grid.layout->dynamicOffset + launch.sharedBytes
+                                        : sharedReserved + kernel->sharedBytes;
   ParameterBlock parameters(device.memory(), *kernel, launch);
   grid.parameters = parameters.address;
   try {

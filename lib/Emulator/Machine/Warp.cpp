@@ -155,15 +155,33 @@ uint32_t Warp::execute(Path &path, uint32_t budget) {
   return done;
 }
 
-/// Whether the lanes that each of `lanes` has to wait for are all among them.
-bool Warp::isComplete(const Instruction &instruction, LaneMask lanes) {
+/// Whether the lanes that each of `lanes` has to wait for are all present.
+bool Warp::isComplete(const Instruction &instruction, LaneMask lanes, LaneMask present) {
   if (instruction.convergence == Convergence::Warp)
-    return !(liveLanes & ~lanes);
+    return !(liveLanes & ~present);
   const uint32_t *members = lanesOf<uint32_t>(instruction.members);
   for (LaneMask rest = lanes; rest; rest &= rest - 1)
-    if (members[__builtin_ctz(rest)] & liveLanes & ~lanes)
+    if (members[__builtin_ctz(rest)] & liveLanes & ~present)
       return false;
   return true;
+}
+
+/// Whether lanes of `other` execute the instruction of `path` together with it: they are at the
+/// same one, or at another bar.warp.sync with the same members.
+bool Warp::gathersWith(const Path &path, const Path &other) {
+  if (&other == &path || other.state != PathState::Gathering)
+    return false;
+  if (other.frame == path.frame && other.place == path.place)
+    return true;
+  const Instruction &own = instructionAt(path), &theirs = instructionAt(other);
+  if (!own.gathersAnywhere || !theirs.gathersAnywhere)
+    return false;
+  auto membersOf = [](const Path &one, const Instruction &instruction) {
+    const auto *members =
+        reinterpret_cast<const uint32_t *>(one.frame->registers.get() + instruction.members.offset);
+    return members[__builtin_ctz(one.lanes)];
+  };
+  return membersOf(path, own) == membersOf(other, theirs);
 }
 
 /// Brings together lanes that execute an instruction together, whose paths may have come to it one
@@ -179,17 +197,20 @@ bool Warp::gather(Path &path, const Instruction &instruction, LaneMask &lanes) {
                "lane " + std::to_string(lane) + " is not in its own member mask");
     }
   }
-  if (isComplete(instruction, lanes))
+  if (isComplete(instruction, lanes, lanes))
     return true;
   // Lanes whose predicate does not hold take no part.
   if (path.lanes != lanes)
     split(path, path.lanes & ~lanes, path.place + 1);
   path.state = PathState::Gathering;
+  LaneMask own = lanes;
   for (const auto &other : paths)
-    if (other->state == PathState::Gathering && other->place == path.place &&
-        other->frame == path.frame)
+    if (gathersWith(path, *other)) {
       lanes |= other->lanes;
-  if (!isComplete(instruction, lanes))
+      if (other->frame == path.frame && other->place == path.place)
+        own |= other->lanes;
+    }
+  if (!isComplete(instruction, own, lanes))
     return false;
   path.state = PathState::Ready;
   return true;
@@ -198,8 +219,7 @@ bool Warp::gather(Path &path, const Instruction &instruction, LaneMask &lanes) {
 /// The lanes of other paths have executed the instruction together with `path`: they go on too.
 void Warp::advanceGathered(const Path &path) {
   for (const auto &other : paths)
-    if (other.get() != &path && other->state == PathState::Gathering &&
-        other->place == path.place && other->frame == path.frame) {
+    if (gathersWith(path, *other)) {
       other->state = PathState::Ready;
       ++other->place;
     }

@@ -229,7 +229,8 @@ private:
   uint32_t execute(Path &path, uint32_t budget);
   bool gather(Path &path, const Instruction &instruction, LaneMask &lanes);
   void advanceGathered(const Path &path);
-  bool isComplete(const Instruction &instruction, LaneMask lanes);
+  bool isComplete(const Instruction &instruction, LaneMask lanes, LaneMask present);
+  bool gathersWith(const Path &path, const Path &other);
   void split(Path &path, LaneMask lanes, uint32_t place);
   int32_t meetingFor(const Path &path, uint32_t place);
   void arriveAtMeeting(Path &path);
@@ -242,6 +243,11 @@ private:
   void removePath(Path &path);
   void reportUninitialized(const Instruction &instruction, LaneMask lanes, const Operand &operand);
   std::string nameOf(const Operand &operand) const;
+  /// Size of each thread's local memory, that of functions that were called deeper before not
+  /// counted.
+  uint32_t localEnd() const {
+    return current->frame->localBase + current->frame->function->localBytes;
+  }
   std::byte *badAccess(const Instruction &instruction, unsigned lane, Space space, uint64_t address,
                        unsigned bytes, AccessKind kind);
   void checkRace(const Instruction &instruction, unsigned lane, Space space, uint64_t address,

@@ -106,6 +106,7 @@ void decodeBar(Decoder &decoder) {
     decoder.modifiers.oneOf("an action", {".sync"});
     decoder.operandCount(1);
     decoder.requireMembers(0);
+    decoder.result.gathersAnywhere = true;
     decoder.result.handler = syncWarp;
     return;
   }
