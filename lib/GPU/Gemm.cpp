@@ -46,24 +46,25 @@ LogicalResult check(Operation *op, ValueRange operands) {
   return success();
 }
 
-Problem describeGemm(kernel::GemmOp op, Code &code, ValueRange operands) {
+Problem describeGemm(kernel::GemmOp op, Code &code, ValueRange operands, bool even) {
   kernel::GemmOp::Adaptor in(operands, op);
+  auto matrix = [&](Value memref) { return Matrix(code, memref, /*batchDims=*/0, even); };
   Problem problem;
-  problem.a = Matrix(code, in.getA());
-  problem.b = Matrix(code, in.getB());
+  problem.a = matrix(in.getA());
+  problem.b = matrix(in.getB());
   problem.depthInRowsOfA = !op.getTransposeA();
   problem.depthInRowsOfB = op.getTransposeB();
   problem.compute = computeType(problem.a.element);
   Epilogue &epilogue = problem.epilogue;
-  epilogue.c = Matrix(code, in.getOutputs()[0]);
+  epilogue.c = matrix(in.getOutputs()[0]);
   epilogue.activation = op.getActivation();
   epilogue.accumulate = op.getAccumulate();
   if (in.getBias())
-    epilogue.bias = Matrix(code, in.getBias());
+    epilogue.bias = matrix(in.getBias());
   if (in.getOutputs().size() > 1)
-    epilogue.preactivation = Matrix(code, in.getOutputs()[1]);
+    epilogue.preactivation = matrix(in.getOutputs()[1]);
   if (in.getResidual())
-    epilogue.residual = Matrix(code, in.getResidual());
+    epilogue.residual = matrix(in.getResidual());
   shareSizes(problem);
   return problem;
 }
@@ -82,6 +83,22 @@ Problem describeBatch(kernel::BatchGemmOp op, Code &code, ValueRange operands) {
   return problem;
 }
 
+/// Launches by one emitter or the other, as the host finds when it knows the sizes. Only one of
+/// them runs, and so they use the same scratch memory.
+void either(Emission &e, Value condition, llvm::function_ref<void()> one,
+            llvm::function_ref<void()> other) {
+  int64_t before = e.scratchBytes, after = before;
+  auto keepingScratch = [&](llvm::function_ref<void()> body) {
+    return [&, body] {
+      e.scratchBytes = before;
+      body();
+      after = std::max(after, e.scratchBytes);
+    };
+  };
+  choose(e, condition, keepingScratch(one), keepingScratch(other));
+  e.scratchBytes = after;
+}
+
 /// So many blocks fill a GPU with one of them on each of its multiprocessors (132 on an H100).
 constexpr int64_t fullGPU = 128;
 /// A part of a shared depth is no shorter than this.
@@ -96,33 +113,69 @@ int64_t partsOf(int64_t tiles, Value depth) {
   return std::max<int64_t>(1, std::min(wanted, most));
 }
 
-/// Chooses by shape. Where M is dynamic the host chooses when it knows M.
+/// Large tiles where they are many enough to fill a GPU by half, small ones otherwise.
 void emitTiled(Emission &e, const Product &product) {
   Problem host = product.describe(e, product.operands);
-  constexpr int64_t largeTile = 128, smallTile = 64;
-  Value largeTiles = mulIndex(e, tileCount(e, host, largeTile, largeTile), host.batch);
-  auto tiles = constantOf(largeTiles);
-  if (!tiles) {
+  auto tilesOf = [&](bool large) {
+    auto [rows, columns] = tileOfFMA(host.compute, large);
+    return mulIndex(e, tileCount(e, host, rows, columns), host.batch);
+  };
+  Value largeTiles = tilesOf(true);
+  auto known = constantOf(largeTiles);
+  if (!known) {
     Value isLarge = arith::CmpIOp::create(e.builder, e.loc, arith::CmpIPredicate::uge, largeTiles,
                                           e.index(fullGPU / 2));
-    choose(
+    return either(
         e, isLarge, [&] { emitFMA(e, product, /*largeTile=*/true, 1); },
         [&] { emitFMA(e, product, /*largeTile=*/false, 1); });
-    return;
   }
-  if (*tiles >= fullGPU / 2 || !constantOf(host.rows) || !constantOf(host.columns) ||
-      constantOf(host.batch) != 1) {
-    emitFMA(e, product, *tiles >= fullGPU / 2, 1);
-    return;
-  }
+  if (*known >= fullGPU / 2 || constantOf(host.batch) != 1)
+    return emitFMA(e, product, /*largeTile=*/*known >= fullGPU / 2, 1);
   // Too few tiles: blocks share the depth of one. Large tiles read less, small ones waste less of
   // a narrow matrix.
-  bool isNarrow = *constantOf(host.rows) <= smallTile || *constantOf(host.columns) <= smallTile;
-  int64_t parts = partsOf(*tiles, host.depth);
+  auto [rows, columns] = tileOfFMA(host.compute, /*largeTile=*/false);
+  bool isNarrow = *constantOf(host.rows) <= rows || *constantOf(host.columns) <= columns;
+  int64_t parts = partsOf(*known, host.depth);
   bool isLarge = !isNarrow && parts > 1;
   if (!isLarge)
-    parts = partsOf(*constantOf(tileCount(e, host, smallTile, smallTile)), host.depth);
+    parts = partsOf(*constantOf(tilesOf(false)), host.depth);
   emitFMA(e, product, isLarge, parts);
+}
+
+/// Chooses by the number of rows. Where M is dynamic the host chooses when it knows M: one row, as
+/// a decoder has it, few, or many.
+void emitByRows(Emission &e, const Product &product) {
+  Problem host = product.describe(e, product.operands);
+  auto rows = constantOf(host.rows);
+  bool isWeightGradient = !host.depthInRowsOfA;
+  if (isWeightGradient || (rows && (*rows > fewRows || *rows == 0)))
+    return emitTiled(e, product);
+  if (rows)
+    return emitFewRows(e, product, *rows);
+  auto atMost = [&](int64_t bound) -> Value {
+    return arith::CmpIOp::create(e.builder, e.loc, arith::CmpIPredicate::ule, host.rows,
+                                 e.index(bound));
+  };
+  auto few = [&] {
+    either(
+        e, atMost(1), [&] { emitFewRows(e, product, 1); },
+        [&] { emitFewRows(e, product, fewRows); });
+  };
+  either(e, atMost(fewRows), few, [&] { emitTiled(e, product); });
+}
+
+/// i1: whether all matrices lie as they are taken to; null where types say it.
+Value liesEven(Code &code, const Problem &problem) {
+  const Epilogue &epilogue = problem.epilogue;
+  SmallVector<Value> conditions{problem.a.isEven, problem.b.isEven, epilogue.c.isEven};
+  for (const std::optional<Matrix> *matrix : {&epilogue.preactivation, &epilogue.residual})
+    if (*matrix)
+      conditions.push_back((*matrix)->isEven);
+  Value all;
+  for (Value condition : conditions)
+    if (condition)
+      all = all ? code.builder.createOrFold<arith::AndIOp>(code.loc, all, condition) : condition;
+  return all;
 }
 
 } // namespace
@@ -130,20 +183,29 @@ void emitTiled(Emission &e, const Product &product) {
 LogicalResult emit(kernel::GemmOp op, ValueRange operands, Emission &e) {
   if (failed(check(op, operands)))
     return failure();
-  Product product{SmallVector<Value>(operands), [op](Code &code, ValueRange operands) {
-                    return describeGemm(op, code, operands);
+  Product product{SmallVector<Value>(operands), [op](Code &code, ValueRange operands, bool even) {
+                    return describeGemm(op, code, operands, even);
                   }};
-  emitTiled(e, product);
+  Value isEven = liesEven(e, product.describe(e, product.operands));
+  if (!isEven) {
+    emitByRows(e, product);
+    return success();
+  }
+  // Rows lie evenly but for slices of an inner dimension; those get what is right, not fast.
+  Product uneven = product;
+  uneven.even = false;
+  either(
+      e, isEven, [&] { emitByRows(e, product); },
+      [&] { emitFMA(e, uneven, /*largeTile=*/false, 1); });
   return success();
 }
 
 LogicalResult emit(kernel::BatchGemmOp op, ValueRange operands, Emission &e) {
   if (failed(check(op, operands)))
     return failure();
-  Product product{SmallVector<Value>(operands), [op](Code &code, ValueRange operands) {
-                    return describeBatch(op, code, operands);
-                  }};
-  emitTiled(e, product);
+  emitTiled(e, {SmallVector<Value>(operands), [op](Code &code, ValueRange operands, bool) {
+                  return describeBatch(op, code, operands);
+                }});
   return success();
 }
 

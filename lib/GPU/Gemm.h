@@ -31,12 +31,16 @@ using namespace emission; // what emitters of all targets share
 class Matrix {
 public:
   Matrix() = default;
-  /// `batchDims` of the first dimensions number matrices of a batch.
-  Matrix(Code &code, mlir::Value memref, int64_t batchDims = 0);
+  /// `batchDims` of the first dimensions number matrices of a batch. With `even`, dimensions whose
+  /// strides are not known are taken to lie in such a way that all rows are the same distance
+  /// apart.
+  Matrix(Code &code, mlir::Value memref, int64_t batchDims = 0, bool even = false);
 
   mlir::Value rows, columns; ///< sizes, index
   mlir::Value batch;         ///< how many matrices, index
   mlir::Type element;
+  /// i1: whether they do lie so; null where types say it. What was not taken to be so is not asked.
+  mlir::Value isEven;
 
   /// Matrix number `index` of the batch, on the device. What follows needs it.
   Matrix on(Thread &thread, mlir::Value index) const;
@@ -99,7 +103,12 @@ struct Problem {
 /// A product, and how to see it on the host and, inside a launch, on the device.
 struct Product {
   llvm::SmallVector<mlir::Value> operands; ///< of the kernel's op, on the host
-  std::function<Problem(Code &, mlir::ValueRange operands)> describe;
+  std::function<Problem(Code &, mlir::ValueRange operands, bool even)> describeAs;
+  bool even = true; ///< rows are taken to be the same distance apart (Matrix)
+
+  Problem describe(Code &code, mlir::ValueRange operands) const {
+    return describeAs(code, operands, even);
+  }
 };
 
 /// Elements in an access of 16 bytes.
@@ -132,6 +141,14 @@ DepthRange depthRange(Thread &thread, mlir::Value depth, mlir::Value part, int64
 
 /// Sums of parts of the depth, [parts, M, N], become C: parts are added in order.
 void emitSumOfParts(Emission &emission, const Product &product, mlir::Value parts);
+
+/// Products of up to `fewRows` rows are bound by reading B. `rows` is M where it is known, or the
+/// most that it can be.
+constexpr int64_t fewRows = 8;
+void emitFewRows(Emission &emission, const Product &product, int64_t rows);
+
+/// Rows and columns of the tile of `emitFMA`.
+std::pair<int64_t, int64_t> tileOfFMA(mlir::Type compute, bool largeTile);
 
 /// C by tiles, products by fused multiply-adds of the compute type. With `parts` above 1, which
 /// needs M and N static and no batch, as many blocks share the depth of each tile.

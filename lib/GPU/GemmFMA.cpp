@@ -287,6 +287,11 @@ bool isPlain(Thread &t, const Problem &problem) {
 
 } // namespace
 
+std::pair<int64_t, int64_t> tileOfFMA(Type compute, bool large) {
+  FMATile tile(compute, large);
+  return {tile.rows(), tile.columns()};
+}
+
 void emitFMA(Emission &e, const Product &product, bool large, int64_t parts) {
   Problem host = product.describe(e, product.operands);
   FMATile tile(host.compute, large);

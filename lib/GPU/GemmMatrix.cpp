@@ -14,7 +14,7 @@ using namespace mlir;
 
 namespace quern::nvidia {
 
-Matrix::Matrix(Code &code, Value memref, int64_t count) : memref(memref) {
+Matrix::Matrix(Code &code, Value memref, int64_t count, bool even) : memref(memref) {
   auto type = cast<MemRefType>(memref.getType());
   element = type.getElementType();
   int64_t rank = type.getRank();
@@ -27,20 +27,34 @@ Matrix::Matrix(Code &code, Value memref, int64_t count) : memref(memref) {
       metadata = memref::ExtractStridedMetadataOp::create(code.builder, code.loc, memref);
     return cast<memref::ExtractStridedMetadataOp>(metadata).getStrides()[dim];
   };
-  bool isDense = type.getLayout().isIdentity();
-  auto followsFrom = [&, &strides = strides](int64_t outer) {
-    int64_t size = type.getDimSize(outer + 1), stride = strides[outer + 1];
-    return isDense || (!ShapedType::isDynamic(size) && !ShapedType::isDynamic(stride) &&
-                       strides[outer] == size * stride);
+  // Whether a step in dimension `outer` is a step past the end of dimension `inner`.
+  auto follows = [&, &strides = strides](int64_t outer, int64_t inner) -> bool {
+    int64_t size = type.getDimSize(inner);
+    if (type.getLayout().isIdentity())
+      return true;
+    bool isKnown = !ShapedType::isDynamic(size) && !ShapedType::isDynamic(strides[inner]) &&
+                   !ShapedType::isDynamic(strides[outer]);
+    if (isKnown || !even)
+      return isKnown && strides[outer] == size * strides[inner];
+    Value step = mulIndex(code, code.dim(memref, inner), strideOf(inner));
+    Value isSame = arith::CmpIOp::create(code.builder, code.loc, arith::CmpIPredicate::eq, step,
+                                         strideOf(outer));
+    isEven = isEven ? code.builder.createOrFold<arith::AndIOp>(code.loc, isEven, isSame) : isSame;
+    return true;
   };
   // Dimensions [from, to) as few as memory allows.
   auto merged = [&](int64_t from, int64_t to) {
     SmallVector<Dimension> dims;
+    std::optional<int64_t> outer;
     for (int64_t dim = from; dim < to; ++dim) {
-      if (dim > from && followsFrom(dim - 1))
-        dims.back() = {mulIndex(code, dims.back().size, code.dim(memref, dim)), strideOf(dim)};
+      if (type.getDimSize(dim) == 1)
+        continue;
+      Value size = code.dim(memref, dim);
+      if (outer && follows(*outer, dim))
+        dims.back() = {mulIndex(code, dims.back().size, size), strideOf(dim)};
       else
-        dims.push_back({code.dim(memref, dim), strideOf(dim)});
+        dims.push_back({size, strideOf(dim)});
+      outer = dim;
     }
     return dims;
   };

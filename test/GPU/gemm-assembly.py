@@ -22,7 +22,7 @@ def product(name, a, b, c, options="", extra="", layer=None):
     body, operand = "", "%b"
     if layer:
         k, n = layer
-        types[1] = "memref<%dx%dxf32, strided<[%d, 1], offset: ?>>" % (k, n, n)
+        types[1] = "memref<%dx%dx%s, strided<[%d, 1], offset: ?>>" % (k, n, b[:-1].split("x")[-1], n)
         body = """%%zero = arith.constant 0 : index
   %%number = memref.dim %%a, %%zero : %s
   %%layer = memref.subview %%b[%%number, 0, 0] [1, %d, %d] [1, 1, 1] : %s to %s
@@ -34,15 +34,17 @@ def product(name, a, b, c, options="", extra="", layer=None):
 
 
 def programs():
-    for n, k in ((2304, 768), (768, 3072), (50257, 768)):
-        weights = "memref<12x%dx%dxf32>" % (k, n)
-        yield product("forward_%d" % n, "memref<?x%dxf32>" % k, weights, "memref<?x%dxf32>" % n,
-                      "activation = 2 : i32" if n == 2304 else "", "residual" if n == 768 else "", (k, n))
-        yield product("input_%d" % n, "memref<?x%dxf32>" % n, weights, "memref<?x%dxf32>" % k, "transpose_b", "", (k, n))
-        yield product("weight_%d" % n, "memref<?x%dxf32>" % k, "memref<?x%dxf32>" % n, "memref<%dx%dxf32>" % (k, n),
-                      "transpose_a")
-    yield product("fixed", "memref<1024x768xf32>", "memref<2304x768xf32>", "memref<1024x2304xf32>",
-                  "transpose_b, activation = 3 : i32")
+    for element in ("f32", "bf16"):
+        for n, k in ((2304, 768), (768, 3072), (50257, 768)):
+            weights = "memref<12x%dx%dx%s>" % (k, n, element)
+            rows_n, rows_k = "memref<?x%dx%s>" % (n, element), "memref<?x%dx%s>" % (k, element)
+            name = "%s_%d" % (element, n)
+            yield product("forward_" + name, rows_k, weights, rows_n, "activation = 2 : i32" if n == 2304 else "",
+                          "residual" if n == 768 else "", (k, n))
+            yield product("input_" + name, rows_n, weights, rows_k, "transpose_b", "", (k, n))
+            yield product("weight_" + name, rows_k, rows_n, "memref<%dx%dxf32>" % (k, n), "transpose_a")
+        fixed = tuple("memref<%s%s>" % (sizes, element) for sizes in ("1024x768x", "2304x768x", "1024x2304x"))
+        yield product("fixed_" + element, *fixed, "transpose_b, activation = 3 : i32")
 
 
 def main():

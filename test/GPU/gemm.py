@@ -40,10 +40,12 @@ def read(array, element):
 
 
 class Operand:
-    """A memref of a kernel: a whole array, or with `gap` a part of one whose rows are longer by it."""
+    """A memref of a kernel: a whole array, or with `gap` a part of one whose rows are longer by it. With `skip`, where
+    there are leading dimensions, so many rows more lie between the last row of one and the first of the next."""
 
-    def __init__(self, name, shape, open_dims, element, gap=0):
+    def __init__(self, name, shape, open_dims, element, gap=0, skip=0):
         self.name, self.shape, self.element, self.gap = name, list(shape), element, gap if len(shape) > 1 else 0
+        self.skip = skip if len(shape) > 2 else 0
         self.open = open_dims  # dimensions that the type leaves open
 
     def type(self, shape, layout=""):
@@ -52,7 +54,10 @@ class Operand:
 
     @property
     def whole_shape(self):
-        return self.shape[:-1] + [self.shape[-1] + self.gap]
+        extra = [0] * (len(self.shape) - 1) + [self.gap]
+        if self.skip:
+            extra[-2] = self.skip
+        return [size + more for size, more in zip(self.shape, extra)]
 
     def argument(self):
         return self.type(self.whole_shape)
@@ -68,13 +73,18 @@ class Operand:
                 assert i < rank - 1
                 text += "%%%s_c%d = arith.constant %d : index\n  %%%s_d%d = memref.dim %%%s, %%%s_c%d : %s\n  " % (
                     self.name, i, i, self.name, i, self.name, self.name, i, self.argument())
-                sizes.append("%%%s_d%d" % (self.name, i))
+                if i == rank - 2 and self.skip:
+                    text += "%%%s_skip = arith.constant %d : index\n  %%%s_used = arith.subi %%%s_d%d, %%%s_skip : index\n  " % (
+                        self.name, self.skip, self.name, self.name, i, self.name)
+                    sizes.append("%%%s_used" % self.name)
+                else:
+                    sizes.append("%%%s_d%d" % (self.name, i))
             else:
                 sizes.append(str(size))
         strides, known = ["1"], self.whole_shape[-1]
         for i in range(rank - 2, -1, -1):
             strides.insert(0, "?" if known is None else str(known))
-            known = None if known is None or i in self.open else known * self.shape[i]
+            known = None if known is None or i in self.open else known * self.whole_shape[i]
         inferred = self.type(self.shape, ", strided<[%s], offset: %d>" % (", ".join(strides), offset))
         final = self.type(self.shape, ", strided<[%s1], offset: ?>" % ("?, " * (rank - 1)))
         text += "%%%s_part = memref.subview %%%s[%s] [%s] [%s] : %s to %s\n  " % (
@@ -94,6 +104,8 @@ class Operand:
         return array
 
     def part(self, array):
+        if self.skip:
+            array = array[..., :self.shape[-2], :]
         return array[..., self.gap // 2:self.gap // 2 + self.shape[-1]]
 
     def values(self, array):
@@ -114,7 +126,7 @@ class Case:
     batch = ()
 
     def __init__(self, m, n, k, a=False, b=False, dynamic="", bias=False, residual=False, second=False,
-                 accumulate=False, activation="none", element="f32", gap=0, leading=None, elements=()):
+                 accumulate=False, activation="none", element="f32", gap=0, skip=0, leading=None, elements=()):
         self.__dict__.update(locals())
         self.elements = dict(elements)
         self.sizes = m if isinstance(m, (list, tuple)) else [m]
@@ -141,7 +153,7 @@ class Case:
 
     def operand(self, name, shape, names):
         open_dims = {i for i, each in enumerate(names) if each in self.dynamic}
-        return Operand(name, shape, open_dims, self.elements.get(name, self.element), self.gap)
+        return Operand(name, shape, open_dims, self.elements.get(name, self.element), self.gap, self.skip)
 
     def text(self, name):
         operands = self.operands(self.sizes[0])
@@ -249,6 +261,20 @@ def cases():
         yield Case([66], 52, 32, dynamic="m", leading=3, gap=gap, bias=True, second=True)
         yield Case(52, 32, 66, a=True, dynamic="k", leading=3, gap=gap, accumulate=True)
         yield Case(30, 32, 66, b=True, gap=gap, residual=True)
+    # Leading dimensions that lie evenly, and that do not, where only the host sees which.
+    for skip in (0, 2):
+        yield Case([3, 66], 52, 32, dynamic="m", leading=3, gap=12, skip=skip, bias=True, residual=True)
+    # Few rows, B as such and transposed, vectors of B and single elements.
+    for m in (1, 3, 8):
+        yield Case(m, 52, 264, bias=True, second=True, activation="gelu_tanh")
+        yield Case(m, 51, 263, b=True, residual=True)
+        yield Case(m, 52, 264, b=True, gap=8, accumulate=True)
+    for element in ("bf16", "f16", "f64"):
+        wide = "f64" if element == "f64" else "f32"
+        for n, k in ((72, 520), (71, 77)):
+            yield Case([1, 7], n, k, dynamic="m", element=element, elements={"c": wide}, bias=True)
+            yield Case([1, 7], n, k, b=True, dynamic="m", element=element)
+    yield Case([1, 7], 40, 72, b=True, dynamic="m", elements={"b": "bf16"})
     # Other elements.
     yield Case([2, 66], 49, 130, dynamic="m", element="f64", bias=True, residual=True, activation="relu")
     yield Case(49, 66, 70, a=True, element="f64", accumulate=True)
