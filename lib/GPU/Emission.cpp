@@ -156,7 +156,7 @@ private:
   Location loc;
 };
 
-/// Fills a `quern_launch` (include/quern/Runtime/Program.h) on the stack and hands it over.
+/// Fills what include/quern/Runtime/Program.h describes on the stack and hands it over.
 class LaunchCall {
 public:
   explicit LaunchCall(Emission &e)
@@ -165,35 +165,63 @@ public:
         module(b.getInsertionBlock()->getParent()->getParentOfType<ModuleOp>()) {}
 
   void write(StringRef kernel, const Grid &grid, int64_t threads, int64_t sharedBytes,
-             ArrayRef<Value> arguments) {
-    auto count = static_cast<int64_t>(arguments.size());
+             ArrayRef<Value> arguments, ArrayRef<TensorMap> maps) {
+    auto count = static_cast<int64_t>(arguments.size() + maps.size());
     Value addresses = allocate(pointer, count);
-    for (auto [i, argument] : llvm::enumerate(arguments)) {
+    int64_t number = 0;
+    auto pass = [&](Value slot) {
+      LLVM::StoreOp::create(b, loc, slot, element(pointer, addresses, number++));
+    };
+    for (Value argument : arguments) {
       Value slot = allocate(argument.getType(), 1);
       LLVM::StoreOp::create(b, loc, argument, slot);
-      LLVM::StoreOp::create(b, loc, slot, element(pointer, addresses, i));
+      pass(slot);
     }
-    // The fields are pointers and 64-bit integers, one after the other.
-    Value launch = allocate(i64, 13);
-    int64_t field = 0;
-    auto put = [&](Value value) {
-      LLVM::StoreOp::create(b, loc, value, element(i64, launch, field++));
-    };
-    put(kernelName(kernel));
+    for (const TensorMap &map : maps)
+      pass(encode(map));
+    SmallVector<Value> fields{kernelName(kernel)};
     for (Value blocks : {grid.x, grid.y, grid.z})
-      put(blocks ? arith::IndexCastOp::create(b, loc, i64, blocks).getResult() : constant(1));
+      fields.push_back(blocks ? integer(blocks) : constant(1));
     for (int64_t size : {threads, 1L, 1L, 1L, 1L, 1L, sharedBytes, count})
-      put(constant(size));
-    put(addresses);
-    LLVM::CallOp::create(b, loc, launchFunction(), ValueRange{launch});
+      fields.push_back(constant(size));
+    fields.push_back(addresses);
+    LLVM::CallOp::create(b, loc, runtimeFunction("quern_device_launch", 1),
+                         ValueRange{structure(fields)});
   }
 
 private:
+  /// The place of the encoded map: a `quern_tensor_map` for the runtime.
+  Value encode(const TensorMap &map) {
+    int64_t type = map.element.isBF16() ? 0 : map.element.isF32() ? 1 : 2;
+    SmallVector<Value> fields{integer(map.address), constant(type), constant(map.sizes.size())};
+    auto add = [&](ArrayRef<Value> values, size_t room) {
+      for (size_t i = 0; i < room; ++i)
+        fields.push_back(i < values.size() ? values[i] : constant(0));
+    };
+    add(llvm::map_to_vector(map.sizes, [&](Value size) { return integer(size); }), 5);
+    add(llvm::map_to_vector(map.strides, [&](Value stride) { return integer(stride); }), 4);
+    add(llvm::map_to_vector(map.box, [&](int64_t size) { return constant(size); }), 5);
+    fields.push_back(constant(map.swizzle));
+    Value encoded = allocate(b.getI8Type(), tensorMapBytes, tensorMapAlignment);
+    LLVM::CallOp::create(b, loc, runtimeFunction("quern_device_tensor_map", 2),
+                         ValueRange{structure(fields), encoded});
+    return encoded;
+  }
+
+  /// A struct whose fields are pointers and 64-bit integers.
+  Value structure(ArrayRef<Value> fields) {
+    Value result = allocate(i64, fields.size());
+    for (auto [i, field] : llvm::enumerate(fields))
+      LLVM::StoreOp::create(b, loc, field, element(i64, result, i));
+    return result;
+  }
+
   Value constant(int64_t value) {
     return LLVM::ConstantOp::create(b, loc, i64, b.getI64IntegerAttr(value));
   }
-  Value allocate(Type type, int64_t count) {
-    return LLVM::AllocaOp::create(b, loc, pointer, type, constant(count), /*alignment=*/8);
+  Value integer(Value index) { return arith::IndexCastOp::create(b, loc, i64, index); }
+  Value allocate(Type type, int64_t count, int64_t alignment = 8) {
+    return LLVM::AllocaOp::create(b, loc, pointer, type, constant(count), alignment);
   }
   Value element(Type type, Value base, int64_t index) {
     return LLVM::GEPOp::create(b, loc, pointer, type, base,
@@ -213,15 +241,15 @@ private:
     return LLVM::AddressOfOp::create(b, loc, pointer, symbol);
   }
 
-  LLVM::LLVMFuncOp launchFunction() {
-    constexpr StringLiteral name = "quern_device_launch";
+  /// Takes pointers and returns nothing.
+  LLVM::LLVMFuncOp runtimeFunction(StringRef name, size_t parameters) {
     if (auto known = module.lookupSymbol<LLVM::LLVMFuncOp>(name))
       return known;
     OpBuilder::InsertionGuard guard(b);
     b.setInsertionPointToStart(module.getBody());
+    SmallVector<Type> types(parameters, pointer);
     return LLVM::LLVMFuncOp::create(
-        b, loc, name,
-        LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), {pointer}));
+        b, loc, name, LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), types));
   }
 
   StringRef architecture;
@@ -235,9 +263,17 @@ private:
 
 void Emission::launch(const Grid &grid, int64_t threads, ValueRange operands,
                       llvm::function_ref<void(Thread &, ValueRange)> body) {
+  launch(grid, threads, operands, {},
+         [&](Thread &thread, ValueRange onDevice, ValueRange) { body(thread, onDevice); });
+}
+
+void Emission::launch(const Grid &grid, int64_t threads, ValueRange operands,
+                      ArrayRef<TensorMap> maps,
+                      llvm::function_ref<void(Thread &, ValueRange, ValueRange)> body) {
   SmallVector<Type> types;
   for (Type type : operands.getTypes())
     DeviceParameters::addTypes(type, types);
+  types.append(maps.size(), pointerType(builder.getContext()));
   std::string kernel = name + "_" + std::to_string(launches++);
 
   OpBuilder code(device.getContext());
@@ -245,6 +281,8 @@ void Emission::launch(const Grid &grid, int64_t threads, ValueRange operands,
   auto function = mlir::gpu::GPUFuncOp::create(code, loc, kernel, code.getFunctionType(types, {}));
   function->setAttr(mlir::gpu::GPUDialect::getKernelFuncAttrName(), code.getUnitAttr());
   function.setKnownBlockSizeAttr(code.getDenseI32ArrayAttr({static_cast<int32_t>(threads), 1, 1}));
+  if (!maps.empty())
+    function->setAttr(tensorMapsAttribute, code.getI64IntegerAttr(maps.size()));
   code.setInsertionPointToStart(&function.getBody().front());
   DeviceParameters parameters(code, loc);
   ArrayRef<BlockArgument> arguments = function.getArguments();
@@ -252,7 +290,7 @@ void Emission::launch(const Grid &grid, int64_t threads, ValueRange operands,
   for (Type type : operands.getTypes())
     onDevice.push_back(parameters.read(type, arguments));
   Thread thread(code, loc, threads);
-  body(thread, onDevice);
+  body(thread, onDevice, function.getArguments().take_back(maps.size()));
   function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(),
                     code.getI32IntegerAttr(static_cast<int32_t>(thread.residentBlocks)));
   mlir::gpu::ReturnOp::create(code, loc);
@@ -260,7 +298,7 @@ void Emission::launch(const Grid &grid, int64_t threads, ValueRange operands,
   HostArguments host(*this);
   for (Value operand : operands)
     host.add(operand);
-  LaunchCall(*this).write(kernel, grid, threads, thread.sharedBytes, host.values);
+  LaunchCall(*this).write(kernel, grid, threads, thread.sharedBytes, host.values, maps);
 }
 
 Value Emission::scratch(ArrayRef<int64_t> shape, Type element) {

@@ -83,22 +83,6 @@ Problem describeBatch(kernel::BatchGemmOp op, Code &code, ValueRange operands) {
   return problem;
 }
 
-/// Launches by one emitter or the other, as the host finds when it knows the sizes. Only one of
-/// them runs, and so they use the same scratch memory.
-void either(Emission &e, Value condition, llvm::function_ref<void()> one,
-            llvm::function_ref<void()> other) {
-  int64_t before = e.scratchBytes, after = before;
-  auto keepingScratch = [&](llvm::function_ref<void()> body) {
-    return [&, body] {
-      e.scratchBytes = before;
-      body();
-      after = std::max(after, e.scratchBytes);
-    };
-  };
-  choose(e, condition, keepingScratch(one), keepingScratch(other));
-  e.scratchBytes = after;
-}
-
 /// So many blocks fill a GPU with one of them on each of its multiprocessors (132 on an H100).
 constexpr int64_t fullGPU = 128;
 /// A part of a shared depth is no shorter than this.
@@ -114,7 +98,7 @@ int64_t partsOf(int64_t tiles, Value depth) {
 }
 
 /// Large tiles where they are many enough to fill a GPU by half, small ones otherwise.
-void emitTiled(Emission &e, const Product &product) {
+void emitFMATiles(Emission &e, const Product &product) {
   Problem host = product.describe(e, product.operands);
   auto tilesOf = [&](bool large) {
     auto [rows, columns] = tileOfFMA(host.compute, large);
@@ -140,6 +124,10 @@ void emitTiled(Emission &e, const Product &product) {
   if (!isLarge)
     parts = partsOf(*constantOf(tilesOf(false)), host.depth);
   emitFMA(e, product, isLarge, parts);
+}
+
+void emitTiled(Emission &e, const Product &product) {
+  emitWgmma(e, product, [&] { emitFMATiles(e, product); });
 }
 
 /// Chooses by the number of rows. Where M is dynamic the host chooses when it knows M: one row, as

@@ -59,11 +59,22 @@ public:
   /// at a multiple of its size.
   mlir::Value isVectors(Thread &thread, int64_t count) const;
 
+  /// i1 of the host: whether boxes of it, which is not empty, can be copied by the tensor memory
+  /// accelerator; null where its type says that they never can.
+  mlir::Value allowsTensorMap(Code &code) const;
+  /// How they are. The dimensions are columns, rows, and those of the batch, innermost first; boxes
+  /// have rows of 128 bytes, which are swizzled, and lie in one matrix.
+  TensorMap tensorMap(Code &code, int64_t boxRows) const;
+  /// i32: the coordinates of matrix `index` (an index of the device) of the batch in such a map.
+  llvm::SmallVector<mlir::Value> batchCoordinates(Thread &thread, mlir::Value index) const;
+
 private:
   struct Dimension {
     mlir::Value size, stride;
   };
   static mlir::Value position(Code &code, mlir::Value index, llvm::ArrayRef<Dimension> dims);
+  /// Of the first element in memory, on the host.
+  mlir::Value address(Code &code) const;
 
   mlir::Value memref;
   llvm::SmallVector<Dimension> leading, batchDims; ///< outermost first
@@ -86,6 +97,14 @@ struct Epilogue {
   /// From sums of products to C and the second output, for consecutive elements of row `row` from
   /// column `column` on, all of which exist.
   void finish(Thread &thread, mlir::Value row, mlir::Value column, mlir::ValueRange sums) const;
+  /// The same in two parts, so that more than one load can be under way: what is added to `count`
+  /// sums of `type`, and the rest.
+  llvm::SmallVector<mlir::Value> loadAddends(Thread &thread, mlir::Value row, mlir::Value column,
+                                             int64_t count, mlir::Type type) const;
+  void finish(Thread &thread, mlir::Value row, mlir::Value column, mlir::ValueRange sums,
+              mlir::ValueRange addends) const;
+  /// How many addends a sum has.
+  int64_t addendCount() const;
 };
 
 struct Problem {
@@ -121,8 +140,9 @@ struct TilePlace {
 };
 /// How many blocks a layer has.
 mlir::Value tileCount(Code &code, const Problem &problem, int64_t tileRows, int64_t tileColumns);
-/// The tile of this block, in an order in which neighbours share rows of A and columns of B.
-TilePlace tilePlace(Thread &thread, const Problem &problem, int64_t tileRows, int64_t tileColumns);
+/// The tile of this number (i32), in an order in which neighbours share rows of A and columns of B.
+TilePlace tilePlace(Thread &thread, const Problem &problem, int64_t tileRows, int64_t tileColumns,
+                    mlir::Value number);
 
 /// Finishes the part of C whose sums stand in `tile`, a matrix in shared memory of `rows` by
 /// `columns` elements, rows `pitch` elements apart; its element (r, c) belongs to row
@@ -153,6 +173,16 @@ std::pair<int64_t, int64_t> tileOfFMA(mlir::Type compute, bool largeTile);
 /// C by tiles, products by fused multiply-adds of the compute type. With `parts` above 1, which
 /// needs M and N static and no batch, as many blocks share the depth of each tile.
 void emitFMA(Emission &emission, const Product &product, bool largeTile, int64_t parts);
+
+/// C by products of warp groups of operands that the tensor memory accelerator copies, of bf16 or
+/// f16 and on sm_90a; by `otherwise` where that cannot be, or there are too few rows. The host
+/// chooses where types do not say enough.
+void emitWgmma(Emission &emission, const Product &product, llvm::function_ref<void()> otherwise);
+
+/// Launches of one kind or the other, as the host finds `condition` (i1) to be. Only one of them
+/// runs, and so they use the same scratch memory.
+void either(Emission &emission, mlir::Value condition, llvm::function_ref<void()> one,
+            llvm::function_ref<void()> other);
 
 } // namespace quern::nvidia
 

@@ -66,27 +66,50 @@ Value Epilogue::isVectors(Thread &t, int64_t count) const {
   return result;
 }
 
-void Epilogue::finish(Thread &t, Value row, Value column, ValueRange sums) const {
-  auto count = static_cast<int64_t>(sums.size());
-  Type type = sums[0].getType();
+int64_t Epilogue::addendCount() const {
+  return int64_t{accumulate} + int64_t{bias.has_value()} + int64_t{residual.has_value()};
+}
+
+SmallVector<Value> Epilogue::loadAddends(Thread &t, Value row, Value column, int64_t count,
+                                         Type type) const {
+  SmallVector<Value> addends;
+  auto add = [&](const Matrix &matrix) {
+    addends.append(matrix.row(t, row).at(t, column).load(t, count, type));
+  };
+  if (accumulate)
+    add(c);
+  if (bias)
+    add(*bias);
+  if (residual)
+    add(*residual);
+  return addends;
+}
+
+void Epilogue::finish(Thread &t, Value row, Value column, ValueRange sums,
+                      ValueRange addends) const {
   SmallVector<Value> values(sums);
-  auto addTo = [&](const Matrix &matrix) {
-    Pointer from = matrix.row(t, row).at(t, column);
-    for (auto [value, addend] : llvm::zip(values, from.load(t, count, type)))
+  auto addNext = [&] {
+    for (auto [value, addend] : llvm::zip(values, addends.take_front(values.size())))
       value = t.add(value, addend);
+    addends = addends.drop_front(values.size());
   };
   auto storeTo = [&](const Matrix &matrix) { matrix.row(t, row).at(t, column).store(t, values); };
   if (accumulate)
-    addTo(c);
+    addNext();
   if (bias)
-    addTo(*bias);
+    addNext();
   if (preactivation)
     storeTo(*preactivation);
   for (Value &value : values)
     value = activate(t, activation, value);
   if (residual)
-    addTo(*residual);
+    addNext();
   storeTo(c);
+}
+
+void Epilogue::finish(Thread &t, Value row, Value column, ValueRange sums) const {
+  auto count = static_cast<int64_t>(sums.size());
+  finish(t, row, column, sums, loadAddends(t, row, column, count, sums[0].getType()));
 }
 
 /// finishTile for elements taken `count` at a time.

@@ -274,9 +274,11 @@ void FMABlock::finish(ArrayRef<Value> sums) {
 }
 
 /// Whether copies take few registers. Not when where rows begin is found out as the product goes,
-/// nor when neither operand's rows run along the depth and one is copied element by element.
+/// nor when elements pass through registers to become those of the compute type, nor when neither
+/// operand's rows run along the depth and one is copied element by element.
 bool isPlain(Thread &t, const Problem &problem) {
-  if (!problem.a.hasStaticRows() || !problem.b.hasStaticRows())
+  if (!problem.a.hasStaticRows() || !problem.b.hasStaticRows() ||
+      problem.a.element != problem.compute || problem.b.element != problem.compute)
     return false;
   auto isScattered = [&](const Matrix &matrix) {
     return constantOf(matrix.startsAligned(t, vectorSize(problem.compute))) == 0;
@@ -305,7 +307,7 @@ void emitFMA(Emission &e, const Product &product, bool large, int64_t parts) {
                           mulIndex(e, host.batch, e.index(parts)));
   e.launch({blocks, {}, {}}, tile.threads(), operands, [&](Thread &t, ValueRange onDevice) {
     Problem whole = product.describe(t, onDevice.take_front(product.operands.size()));
-    TilePlace place = tilePlace(t, whole, tile.rows(), tile.columns());
+    TilePlace place = tilePlace(t, whole, tile.rows(), tile.columns(), t.int32(t.block(0)));
     Problem problem = whole.on(t, parts > 1 ? t.index(0) : place.layer);
     DepthRange range{t.index(0), problem.depth};
     if (parts > 1) {

@@ -125,4 +125,65 @@ Value Matrix::isVectors(Thread &t, int64_t count) const {
   return b.createOrFold<arith::AndIOp>(t.loc, whole, startsAligned(t, count));
 }
 
+Value Matrix::address(Code &code) const {
+  OpBuilder &b = code.builder;
+  Value start = memref::ExtractAlignedPointerAsIndexOp::create(b, code.loc, memref);
+  if (cast<MemRefType>(memref.getType()).getLayout().isIdentity())
+    return start;
+  auto metadata = memref::ExtractStridedMetadataOp::create(b, code.loc, memref);
+  Value bytes = mulIndex(code, metadata.getOffset(), code.index(elementBytes(element)));
+  return addIndex(code, start, bytes);
+}
+
+/// The strides of a tensor map are multiples of 16 bytes below 2^40, and it has up to 5 dimensions
+/// (CUDA driver API, cuTensorMapEncodeTiled).
+Value Matrix::allowsTensorMap(Code &code) const {
+  if (leading.size() != 1 || batchDims.size() > 3)
+    return {};
+  OpBuilder &b = code.builder;
+  Value result;
+  auto requireNone = [&](uint64_t bits, Value of) {
+    Value wrong =
+        b.createOrFold<arith::AndIOp>(code.loc, of, code.index(static_cast<int64_t>(bits)));
+    Value holds =
+        b.createOrFold<arith::CmpIOp>(code.loc, arith::CmpIPredicate::eq, wrong, code.index(0));
+    result = result ? b.createOrFold<arith::AndIOp>(code.loc, result, holds) : holds;
+  };
+  constexpr uint64_t below16 = 15, from40 = ~((uint64_t{1} << 40) - 1);
+  for (const Dimension &dim : llvm::concat<const Dimension>(leading, batchDims))
+    requireNone(from40 | below16, mulIndex(code, dim.stride, code.index(elementBytes(element))));
+  // Whole buffers are aligned for any access (include/quern/Runtime/Program.h).
+  if (!cast<MemRefType>(memref.getType()).getLayout().isIdentity())
+    requireNone(below16, address(code));
+  return result;
+}
+
+TensorMap Matrix::tensorMap(Code &code, int64_t boxRows) const {
+  TensorMap map;
+  map.address = address(code);
+  map.element = element;
+  map.swizzle = 128;
+  map.sizes = {columns, rows};
+  map.box = {map.swizzle / elementBytes(element), boxRows};
+  auto inBytes = [&](Value stride) {
+    return mulIndex(code, stride, code.index(elementBytes(element)));
+  };
+  map.strides = {inBytes(leading[0].stride)};
+  for (const Dimension &dim : llvm::reverse(batchDims)) {
+    map.sizes.push_back(dim.size);
+    map.strides.push_back(inBytes(dim.stride));
+    map.box.push_back(1);
+  }
+  return map;
+}
+
+SmallVector<Value> Matrix::batchCoordinates(Thread &t, Value index) const {
+  SmallVector<Value> sizes, coordinates;
+  for (const Dimension &dim : batchDims)
+    sizes.push_back(dim.size);
+  for (Value coordinate : llvm::reverse(delinearize(t, index, sizes)))
+    coordinates.push_back(t.int32(coordinate));
+  return coordinates;
+}
+
 } // namespace quern::nvidia

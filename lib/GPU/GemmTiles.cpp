@@ -29,26 +29,27 @@ Value tileCount(Code &code, const Problem &problem, int64_t tileRows, int64_t ti
                   ceilDiv(code, problem.columns, code.index(tileColumns)));
 }
 
-TilePlace tilePlace(Thread &t, const Problem &problem, int64_t tileRows, int64_t tileColumns) {
+TilePlace tilePlace(Thread &t, const Problem &problem, int64_t tileRows, int64_t tileColumns,
+                    Value number) {
   // Blocks that run at the same time should find what they read in the second-level cache: they
   // take tiles column by column within bands of so many rows of tiles.
   constexpr int64_t bandRows = 8;
-  Value rowsOfTiles = ceilDiv(t, problem.rows, t.index(tileRows));
-  Value columnsOfTiles = ceilDiv(t, problem.columns, t.index(tileColumns));
+  Value rowsOfTiles = t.int32(ceilDiv(t, problem.rows, t.index(tileRows)));
+  Value columnsOfTiles = t.int32(ceilDiv(t, problem.columns, t.index(tileColumns)));
   auto divide = [&](Value a, Value b) {
     return std::pair<Value, Value>(t.builder.createOrFold<arith::DivUIOp>(t.loc, a, b),
                                    t.builder.createOrFold<arith::RemUIOp>(t.loc, a, b));
   };
-  auto [layer, number] = divide(t.block(0), mulIndex(t, rowsOfTiles, columnsOfTiles));
-  auto [band, inBand] = divide(number, mulIndex(t, columnsOfTiles, t.index(bandRows)));
-  Value firstRow = mulIndex(t, band, t.index(bandRows));
+  auto [layer, inLayer] = divide(number, mulIndex(t, rowsOfTiles, columnsOfTiles));
+  auto [band, inBand] = divide(inLayer, mulIndex(t, columnsOfTiles, t.int32(bandRows)));
+  Value firstRow = mulIndex(t, band, t.int32(bandRows));
   Value rowsLeft = t.builder.createOrFold<arith::SubIOp>(t.loc, rowsOfTiles, firstRow);
-  auto [column, row] = divide(inBand, minIndex(t, rowsLeft, t.index(bandRows)));
-  // As sizes do (Problem::on).
-  auto narrow = [&](Value number, int64_t size) {
-    return mulIndex(t, t.toIndex(t.int32(number)), t.index(size));
+  auto [column, row] = divide(inBand, minIndex(t, rowsLeft, t.int32(bandRows)));
+  auto place = [&](Value tile, int64_t size) {
+    return mulIndex(t, t.toIndex(tile), t.index(size));
   };
-  return {narrow(addIndex(t, firstRow, row), tileRows), narrow(column, tileColumns), layer};
+  return {place(addIndex(t, firstRow, row), tileRows), place(column, tileColumns),
+          t.toIndex(layer)};
 }
 
 DepthRange depthRange(Thread &t, Value depth, Value part, int64_t parts, int64_t step) {
@@ -94,6 +95,18 @@ void emitSumOfParts(Emission &e, const Product &product, Value parts) {
         t, vectors, [&] { finishParts(t, problem, onDevice.back(), count); },
         [&] { finishParts(t, problem, onDevice.back(), 1); });
   });
+}
+
+void either(Emission &e, Value condition, llvm::function_ref<void()> one,
+            llvm::function_ref<void()> other) {
+  int64_t before = e.scratchBytes, after = before;
+  auto keepingScratch = [&](llvm::function_ref<void()> body) {
+    e.scratchBytes = before;
+    body();
+    after = std::max(after, e.scratchBytes);
+  };
+  choose(e, condition, [&] { keepingScratch(one); }, [&] { keepingScratch(other); });
+  e.scratchBytes = after;
 }
 
 } // namespace quern::nvidia

@@ -55,6 +55,10 @@ Value Pointer::address(Thread &t) const {
                              ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(offset)});
 }
 
+Value Pointer::sharedAddress(Thread &t) const {
+  return emission::addIndex(t, base, t.int32(offset * elementBytes()));
+}
+
 Pointer Pointer::at(Thread &t, Value further) const {
   Pointer result = *this;
   if (base.getType().isInteger()) {

@@ -27,6 +27,8 @@ public:
   mlir::Type element;
   /// !llvm.ptr<1> (global) or !llvm.ptr<3> (shared).
   mlir::Value address(Thread &thread) const;
+  /// i32: the same of shared memory, as a number of bytes.
+  mlir::Value sharedAddress(Thread &thread) const;
 
   /// The address `offset` elements (an index or i32) further.
   Pointer at(Thread &thread, mlir::Value offset) const;

@@ -30,13 +30,7 @@ Value Thread::thread() {
   return mlir::gpu::ThreadIdOp::create(builder, loc, mlir::gpu::Dimension::x);
 }
 Value Thread::rereadThread() {
-  auto dialect = LLVM::AsmDialectAttr::get(builder.getContext(), LLVM::AsmDialect::AD_ATT);
-  Value thread = LLVM::InlineAsmOp::create(
-                     builder, loc, builder.getI32Type(), ValueRange(), "mov.u32 $0, %tid.x;", "=r",
-                     /*has_side_effects=*/true, /*is_align_stack=*/false,
-                     LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr())
-                     .getResult(0);
-  return toIndex(thread);
+  return toIndex(assembly("mov.u32 $0, %tid.x;", "=r", {}, builder.getI32Type()));
 }
 Value Thread::lane() { return arith::AndIOp::create(builder, loc, thread(), index(warpSize - 1)); }
 Value Thread::warp() { return arith::DivUIOp::create(builder, loc, thread(), index(warpSize)); }
@@ -133,6 +127,16 @@ Value Thread::select(Value condition, Value a, Value b) {
   return arith::SelectOp::create(builder, loc, condition, a, b);
 }
 
+Value Thread::assembly(const Twine &text, const Twine &constraints, ValueRange operands,
+                       Type result) {
+  auto dialect = LLVM::AsmDialectAttr::get(builder.getContext(), LLVM::AsmDialect::AD_ATT);
+  auto code = LLVM::InlineAsmOp::create(
+      builder, loc, result ? TypeRange(result) : TypeRange(), operands, text.str(),
+      constraints.str(), /*has_side_effects=*/true, /*is_align_stack=*/false,
+      LLVM::tailcallkind::TailCallKind::None, dialect, ArrayAttr());
+  return result ? code.getResult(0) : Value();
+}
+
 void Thread::when(Value condition, llvm::function_ref<void()> body) {
   auto conditional = scf::IfOp::create(builder, loc, condition, /*withElseRegion=*/false);
   OpBuilder::InsertionGuard guard(builder);
@@ -188,13 +192,14 @@ Value Thread::isAligned(Value memref, int64_t bytes) {
   return equal(arith::AndIOp::create(builder, loc, all, index(bytes - 1)), index(0));
 }
 
-Value Thread::shared(ArrayRef<int64_t> shape, Type element) {
+Value Thread::shared(ArrayRef<int64_t> shape, Type element, int64_t alignment) {
   MLIRContext *context = builder.getContext();
   auto space = mlir::gpu::AddressSpaceAttr::get(context, mlir::gpu::AddressSpace::Workgroup);
   auto bytes = MemRefType::get({ShapedType::kDynamic}, builder.getI8Type(),
                                MemRefLayoutAttrInterface(), space);
   Value all = mlir::gpu::DynamicSharedMemoryOp::create(builder, loc, bytes);
   auto type = MemRefType::get(shape, element, MemRefLayoutAttrInterface(), space);
+  sharedBytes = static_cast<int64_t>(llvm::alignTo(sharedBytes, alignment));
   Value memory = memref::ViewOp::create(builder, loc, type, all, index(sharedBytes), ValueRange());
   int64_t size = type.getNumElements() * llvm::divideCeil(element.getIntOrFloatBitWidth(), 8);
   sharedBytes += static_cast<int64_t>(llvm::alignTo(size, 16));

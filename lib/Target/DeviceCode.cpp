@@ -6,6 +6,7 @@
 //===---------------------------------------------------------------------------------------------===//
 
 #include "quern/GPU/Architecture.h"
+#include "quern/GPU/Emission.h"
 #include "quern/Target/CodeGeneration.h"
 #include "quern/Target/Passes.h"
 
@@ -64,6 +65,24 @@ void declareDynamicSharedMemory(llvm::Module &module) {
       continue;
     global.setInitializer(nullptr);
     global.setLinkage(llvm::GlobalValue::ExternalLinkage);
+    global.setAlignment(llvm::Align(quern::nvidia::sharedAlignment));
+  }
+}
+
+/// Makes tensor maps parameters by value, which the lowering of gpu.func does not do.
+void passTensorMaps(mlir::gpu::GPUModuleOp device) {
+  using namespace quern::nvidia;
+  Builder b(device.getContext());
+  auto bytes = LLVM::LLVMArrayType::get(b.getI8Type(), tensorMapBytes);
+  for (auto kernel : device.getOps<LLVM::LLVMFuncOp>()) {
+    auto count = kernel->getAttrOfType<IntegerAttr>(tensorMapsAttribute);
+    unsigned end = kernel.getNumArguments();
+    for (unsigned i = count ? end - count.getInt() : end; i < end; ++i) {
+      kernel.setArgAttr(i, LLVM::LLVMDialect::getByValAttrName(), TypeAttr::get(bytes));
+      kernel.setArgAttr(i, LLVM::LLVMDialect::getAlignAttrName(),
+                        b.getI64IntegerAttr(tensorMapAlignment));
+      kernel.setArgAttr(i, NVVM::NVVMDialect::getGridConstantAttrName(), b.getUnitAttr());
+    }
   }
 }
 
@@ -76,6 +95,7 @@ llvm::Expected<std::string> generate(mlir::gpu::GPUModuleOp device) {
   llvm::Expected<std::unique_ptr<llvm::TargetMachine>> target = createDeviceMachine(*architecture);
   if (!target)
     return target.takeError();
+  passTensorMaps(device);
   llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> module =
       mlir::translateModuleToLLVMIR(device, context, device.getName());

@@ -30,7 +30,7 @@ import tempfile
 
 import numpy as np
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), os.pardir, "CPU"))
+sys.path.append(os.path.join(os.path.dirname(__file__), os.pardir, "CPU"))
 from kernel_harness import CompileError, check_close  # noqa: E402,F401 (check_close is for our users)
 
 LLVM = os.environ.get("QUERN_LLVM_BIN") or "/usr/lib/llvm-22/bin"
@@ -49,7 +49,7 @@ def _load_device():
     # Programs that are loaded later find quern_device_launch in it.
     library = ctypes.CDLL(os.path.join(build, "test", "GPU", "libquern_emulated_device.so"), ctypes.RTLD_GLOBAL)
     library.device_allocate.restype = library.device_uninitialized.restype = ctypes.c_uint64
-    library.device_problems.restype = ctypes.c_char_p
+    library.device_problems.restype = library.device_launched.restype = ctypes.c_char_p
     return library
 
 
@@ -198,6 +198,15 @@ class Program:
         problems = _device.device_problems().decode()
         if problems:
             raise AssertionError("%s (%s):\n%s" % (name, self.architecture, problems))
+
+    def launched(self):
+        """The kernels that the last call launched, in order."""
+        return _device.device_launched().decode().split()
+
+    def kernels(self):
+        """The PTX of each kernel."""
+        parts = re.split(r"\.visible \.entry (\w+)\(", self.ptx)
+        return dict(zip(parts[1::2], parts[2::2]))
 
     def counters(self):
         """What the launches of the last call counted."""

@@ -12,9 +12,11 @@
 ///
 //===------------------------------------------------------------------------------------------===//
 
+#include "lib/Emulator/Matrix/TensorMap.h"
 #include "quern/Emulator/Emulator.h"
 #include "quern/Runtime/Program.h"
 
+#include <cstring>
 #include <optional>
 
 using namespace quern::emulator;
@@ -24,7 +26,7 @@ namespace {
 struct State {
   Device device;
   std::optional<Module> module;
-  std::string problems;
+  std::string problems, launched;
   uint64_t schedule = 0;
   Counters counters;
 };
@@ -66,6 +68,7 @@ void execute(const quern_launch &request) {
     const auto *bytes = static_cast<const std::byte *>(request.arguments[i]);
     launch.arguments.emplace_back(bytes, bytes + kernel->parameters[i].bytes);
   }
+  state().launched += kernel->name + "\n";
   Report report = run(state().device, *state().module, launch);
   for (const Finding &finding : report.findings)
     state().problems += format(finding, "kernels.ptx") + "\n";
@@ -75,6 +78,29 @@ void execute(const quern_launch &request) {
   sum.globalSectors += report.counters.globalSectors;
   sum.sharedAccesses += report.counters.sharedAccesses;
   sum.bankConflicts += report.counters.bankConflicts;
+}
+
+void encode(const quern_tensor_map &description, void *encoded) {
+  matrix::TensorMap map;
+  map.type = description.type == 2   ? matrix::TensorType::F16
+             : description.type == 1 ? matrix::TensorType::F32
+                                     : matrix::TensorType::BF16;
+  map.rank = static_cast<int>(description.rank);
+  map.address = reinterpret_cast<uint64_t>(description.address);
+  map.swizzle = description.swizzle == 128  ? matrix::Swizzle::Bytes128
+                : description.swizzle == 64 ? matrix::Swizzle::Bytes64
+                : description.swizzle == 32 ? matrix::Swizzle::Bytes32
+                                            : matrix::Swizzle::None;
+  for (size_t i = 0; i < static_cast<size_t>(map.rank) && i < map.dimensions.size(); ++i) {
+    map.dimensions[i] = static_cast<uint64_t>(description.sizes[i]);
+    map.box[i] = static_cast<uint32_t>(description.box[i]);
+    if (i)
+      map.strides[i - 1] = static_cast<uint64_t>(description.strides[i - 1]);
+  }
+  if (std::string wrong = map.check(); !wrong.empty())
+    throw Error("a tensor map: " + wrong);
+  matrix::TensorMap::Encoded bytes = map.encode();
+  std::memcpy(encoded, bytes.data(), bytes.size());
 }
 
 } // namespace
@@ -110,6 +136,9 @@ uint64_t device_uninitialized(uint64_t address, uint64_t bytes) {
 /// The text of all problems since `device_clear`; empty when there are none.
 const char *device_problems() { return state().problems.c_str(); }
 
+/// The names of the kernels launched since `device_clear`, a line each.
+const char *device_launched() { return state().launched.c_str(); }
+
 /// The sum over all launches since `device_clear` of: warp instructions, thread instructions,
 /// sectors of global memory, accesses of shared memory, bank conflicts.
 void device_counters(uint64_t counters[5]) {
@@ -121,6 +150,7 @@ void device_counters(uint64_t counters[5]) {
 
 void device_clear() {
   state().problems.clear();
+  state().launched.clear();
   state().counters = {};
 }
 
@@ -129,6 +159,10 @@ void quern_device_launch(const quern_launch *launch) {
   if (!state().problems.empty() || !launch->grid[0] || !launch->grid[1] || !launch->grid[2])
     return;
   guarded([&] { execute(*launch); });
+}
+
+void quern_device_tensor_map(const quern_tensor_map *description, void *encoded) {
+  guarded([&] { encode(*description, encoded); });
 }
 
 } // extern "C"

@@ -29,6 +29,25 @@ struct Grid {
   mlir::Value x, y, z; ///< null where it is 1
 };
 
+/// Bytes of an encoded tensor map, and of what its address is a multiple.
+constexpr int64_t tensorMapBytes = 128, tensorMapAlignment = 64;
+/// The attribute of a kernel's function that says how many of its last parameters are addresses of
+/// tensor maps, which are passed by value: the accelerator reads them where they are.
+constexpr llvm::StringLiteral tensorMapsAttribute = "quern.tensor_maps";
+
+/// A tensor in device memory and the boxes in which a kernel copies it by the tensor memory
+/// accelerator, of sm_90a (quern_tensor_map, include/quern/Runtime/Program.h). Dimension 0 is the
+/// innermost. All values are indices of the host.
+struct TensorMap {
+  mlir::Value address;                       ///< a multiple of 16
+  mlir::Type element;                        ///< bf16, f16 or f32
+  llvm::SmallVector<mlir::Value, 5> sizes;   ///< elements in each dimension, 1 or more
+  llvm::SmallVector<mlir::Value, 4> strides; ///< bytes from one index of dimension 1, 2, ... to the
+                                             ///< next, multiples of 16
+  llvm::SmallVector<int64_t, 5> box;         ///< elements, 256 at most in each dimension
+  int64_t swizzle;                           ///< bytes: 0 (none), 32, 64 or 128
+};
+
 class Emission : public emission::Code {
 public:
   /// Writes host code at `builder`, and kernels into `device` under names that begin with `name`.
@@ -46,6 +65,12 @@ public:
   /// dimension is 0 launches nothing.
   void launch(const Grid &grid, int64_t threads, mlir::ValueRange operands,
               llvm::function_ref<void(Thread &thread, mlir::ValueRange operands)> body);
+  /// The same with tensor maps: in the kernel, generic addresses of what the runtime encoded.
+  void
+  launch(const Grid &grid, int64_t threads, mlir::ValueRange operands,
+         llvm::ArrayRef<TensorMap> maps,
+         llvm::function_ref<void(Thread &thread, mlir::ValueRange operands, mlir::ValueRange maps)>
+             body);
 
   /// Device memory that lasts for this kernel's launches, 256-byte aligned, uninitialized. Its size
   /// must be static, so that the size of the arena stays a closed formula.

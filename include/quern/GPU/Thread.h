@@ -16,6 +16,9 @@ namespace quern::nvidia {
 
 /// Threads of a warp.
 constexpr int64_t warpSize = 32;
+/// Bytes to a multiple of which a block's shared memory is aligned: the pattern of the 128-byte
+/// swizzle repeats so (PTX ISA 8.3, section 9.7.13.5.1).
+constexpr int64_t sharedAlignment = 1024;
 
 /// The code that every thread of a kernel executes. Values are scalars; memory is memrefs in the
 /// address spaces of the device.
@@ -70,6 +73,11 @@ public:
   mlir::Value no(mlir::Value condition);
   mlir::Value select(mlir::Value condition, mlir::Value a, mlir::Value b);
 
+  /// PTX for which there is no op, with side effects. `constraints` are those of LLVM's inline
+  /// assembly. Null where there is no result.
+  mlir::Value assembly(const llvm::Twine &text, const llvm::Twine &constraints,
+                       mlir::ValueRange operands, mlir::Type result = {});
+
   /// Runs `body` where `condition` holds.
   void when(mlir::Value condition, llvm::function_ref<void()> body);
   /// The values that `body` returns where `condition` holds, `otherwise` elsewhere.
@@ -99,9 +107,9 @@ public:
   /// i1: whether every index of the last dimension's first element lies at a multiple of `bytes`.
   mlir::Value isAligned(mlir::Value memref, int64_t bytes);
 
-  /// Memory that the block shares, 16-byte aligned, uninitialized. `shape` and `element` say what
-  /// it holds.
-  mlir::Value shared(llvm::ArrayRef<int64_t> shape, mlir::Type element);
+  /// Memory that the block shares, aligned to `alignment` bytes (a power of two from 16 to
+  /// sharedAlignment), uninitialized. `shape` and `element` say what it holds.
+  mlir::Value shared(llvm::ArrayRef<int64_t> shape, mlir::Type element, int64_t alignment = 16);
   /// All threads of the block wait for each other; what was written to memory before is visible to
   /// them after. Every thread of the block must come here.
   void barrier();

@@ -68,7 +68,7 @@ enum JitOption : int { ErrorLogBuffer = 5, ErrorLogBufferSizeBytes = 6 };
 enum FunctionAttribute : int { MaxDynamicSharedSizeBytes = 8, NonPortableClusterSizeAllowed = 14 };
 enum LaunchAttributeId : int { ClusterDimension = 4 };
 enum CaptureMode : int { CaptureRelaxed = 2 };
-enum TensorMapType : int { TensorMapFloat32 = 7, TensorMapBfloat16 = 9 };
+enum TensorMapType : int { TensorMapFloat16 = 6, TensorMapFloat32 = 7, TensorMapBfloat16 = 9 };
 enum TensorMapInterleave : int { InterleaveNone = 0 };
 enum TensorMapSwizzle : int { SwizzleNone = 0, Swizzle32 = 1, Swizzle64 = 2, Swizzle128 = 3 };
 enum TensorMapPromotion : int { Promotion128 = 2 };

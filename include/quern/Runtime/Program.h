@@ -120,7 +120,7 @@ typedef struct quern_launch {
  * cuTensorMapEncodeTiled). Dimension 0 is the innermost. */
 typedef struct quern_tensor_map {
   void *address;      /* in device memory */
-  int64_t type;       /* 0: bf16, 1: f32 */
+  int64_t type;       /* 0: bf16, 1: f32, 2: f16 */
   int64_t rank;       /* 1 to 5 */
   int64_t sizes[5];   /* elements */
   int64_t strides[4]; /* bytes between neighbours in dimensions 1, 2, ... */

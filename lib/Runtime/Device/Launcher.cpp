@@ -92,7 +92,9 @@ void Launcher::tryLaunch(const quern_launch &launch) {
 }
 
 void Launcher::tryEncode(const quern_tensor_map &map, void *encoded) {
-  static const cuda::TensorMapType types[] = {cuda::TensorMapBfloat16, cuda::TensorMapFloat32};
+  cuda::TensorMapType type = map.type == 2   ? cuda::TensorMapFloat16
+                             : map.type == 1 ? cuda::TensorMapFloat32
+                                             : cuda::TensorMapBfloat16;
   const cuda::CudaDriver &driver = device.api();
   std::array<uint64_t, 5> sizes = {};
   std::array<uint64_t, 4> strides = {};
@@ -108,9 +110,9 @@ void Launcher::tryEncode(const quern_tensor_map &map, void *encoded) {
                                    : map.swizzle == 32 ? cuda::Swizzle32
                                                        : cuda::SwizzleNone;
   cuda::Result result = driver.cuTensorMapEncodeTiled(
-      static_cast<cuda::TensorMap *>(encoded), types[map.type == 1], unsigned(map.rank),
-      map.address, sizes.data(), strides.data(), box.data(), steps.data(), cuda::InterleaveNone,
-      swizzle, cuda::Promotion128, cuda::FillZeros);
+      static_cast<cuda::TensorMap *>(encoded), type, unsigned(map.rank), map.address, sizes.data(),
+      strides.data(), box.data(), steps.data(), cuda::InterleaveNone, swizzle, cuda::Promotion128,
+      cuda::FillZeros);
   if (result == cuda::Success)
     return;
   auto dimensions = size_t(map.rank < 1 || map.rank > 5 ? 5 : map.rank);

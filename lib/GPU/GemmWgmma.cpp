@@ -1,0 +1,425 @@
+//===- GemmWgmma.cpp - Matrix products by warp groups of sm_90a ------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+// A block computes tiles of C, one after the other. One of its warp groups keeps a ring of stages
+// in shared memory full, by the tensor memory accelerator, which does not stop between tiles; two
+// others multiply what a stage holds, each its half of the tile's rows, with the sums in registers.
+
+#include "Gemm.h"
+#include "TensorCopy.h"
+#include "Wgmma.h"
+
+using namespace mlir;
+
+namespace quern::nvidia {
+
+namespace {
+
+/// Of the multiprocessors of an H100 (SXM), each of which finds room for one block.
+constexpr int64_t multiprocessors = 132;
+/// Products of fewer rows leave most of a tile to zeros.
+constexpr int64_t leastRows = 17;
+/// A part of a shared depth is no shorter than this.
+constexpr int64_t shortestPart = 512;
+
+/// What a block works on at a time.
+struct WgmmaTile {
+  int64_t columns; ///< 128 or 256
+
+  static constexpr int64_t consumers = 2; ///< warp groups
+  static constexpr int64_t groupRows = 64;
+  static constexpr int64_t rows = consumers * groupRows;
+  static constexpr int64_t depth = 64; ///< of a stage: a row of 128 bytes
+  static constexpr int64_t threads = (1 + consumers) * warpGroupSize;
+  /// A box of an operand whose rows run across the depth.
+  static constexpr int64_t boxElements = 64, boxBytes = boxElements * swizzleBytes;
+  /// Together as many as a multiprocessor has: 65536.
+  static constexpr int64_t producerRegisters = 40, consumerRegisters = 232;
+
+  static constexpr int64_t bytesOfA() { return rows * swizzleBytes; }
+  int64_t bytesOfB() const { return columns * swizzleBytes; }
+  int64_t stageBytes() const { return bytesOfA() + bytesOfB(); }
+  /// As many as leave room for what `SumStore` needs.
+  int64_t stages() const { return (192 << 10) / stageBytes(); }
+};
+
+/// One of the tiles of a block.
+struct Work {
+  Problem problem; ///< of the tile's batch index
+  TilePlace place;
+  Value steps; ///< i32: stages of depth
+  Value from;  ///< i32: where in the depth they begin
+};
+
+/// The tiles that a launch shares out: those of C, for each index of the batch or, where blocks
+/// share a depth, for each part of it.
+struct Schedule {
+  Problem whole;
+  int64_t parts;
+  Value partialSums; ///< [parts, M, N] where parts > 1
+
+  Work tile(Thread &t, const WgmmaTile &tile, Value number) const {
+    TilePlace place = tilePlace(t, whole, WgmmaTile::rows, tile.columns, number);
+    Problem problem = whole.on(t, parts > 1 ? t.index(0) : place.layer);
+    DepthRange range{t.index(0), problem.depth};
+    if (parts > 1) {
+      range = depthRange(t, problem.depth, place.layer, parts, WgmmaTile::depth);
+      problem.epilogue = Epilogue();
+      problem.epilogue.c = Matrix(t, partialSums, /*batchDims=*/1).on(t, place.layer);
+    }
+    Value size = arith::SubIOp::create(t.builder, t.loc, range.to, range.from);
+    return {problem, place, t.int32(ceilDiv(t, size, t.index(WgmmaTile::depth))),
+            t.int32(range.from)};
+  }
+
+  Value count(Thread &t, const WgmmaTile &tile) const {
+    Value layers = parts > 1 ? t.index(parts) : whole.batch;
+    return t.int32(mulIndex(t, tileCount(t, whole, WgmmaTile::rows, tile.columns), layers));
+  }
+};
+
+/// Takes the sums of a warp through shared memory, so that rows of C are read and written as a
+/// whole and few copies of the epilogue's code serve all elements. Each warp has its own room and
+/// waits for none of the others.
+class SumStore {
+public:
+  explicit SumStore(Thread &t)
+      : t(t), memory(t, t.shared({WgmmaTile::consumers * warpsOfGroup * rows * columns},
+                                 t.builder.getF32Type())) {}
+
+  /// Makes C of the sums of this warp, which is number `warp` (i32) of the consumers.
+  void finish(const Work &work, int64_t tileColumns, Value warp, ValueRange sums);
+
+private:
+  static constexpr int64_t warpsOfGroup = warpGroupSize / warpSize;
+  static constexpr int64_t rows = WgmmaTile::groupRows / warpsOfGroup; ///< of a warp: 16
+  static constexpr int64_t columns = 64;                               ///< at a time
+
+  /// Where the element of a row and column (i32) is. Groups of eight columns change places by row,
+  /// so that eight rows of them lie in different banks.
+  Pointer at(const Pointer &own, Value row, Value column) const;
+  void put(const Pointer &own, ValueRange sums);
+  void take(const Work &work, const Pointer &own, Value row, Value column, int64_t count);
+
+  Thread &t;
+  Pointer memory;
+};
+
+Pointer SumStore::at(const Pointer &own, Value row, Value column) const {
+  OpBuilder &b = t.builder;
+  Value turn = mulIndex(t, arith::AndIOp::create(b, t.loc, row, t.int32(3)), t.int32(8));
+  Value place = arith::XOrIOp::create(b, t.loc, column, turn);
+  return own.at(t, addIndex(t, mulIndex(t, row, t.int32(columns)), place));
+}
+
+/// Sums of `columns` columns, in the order that wgmma has them.
+void SumStore::put(const Pointer &own, ValueRange sums) {
+  SmallVector<Value> lane = t.digits(t.int32(t.lane()), {8, 4});
+  Value first = mulIndex(t, lane[1], t.int32(2));
+  for (int64_t group = 0; group < columns / 8; ++group)
+    for (int64_t half = 0; half < 2; ++half) {
+      // Rows that are eight apart have the same turn.
+      Pointer place = at(own, lane[0], addIndex(t, first, t.int32(8 * group)));
+      place.at(t, 8 * half * columns).store(t, sums.take_front(2));
+      sums = sums.drop_front(2);
+    }
+}
+
+/// Finishes `count` elements at a time of what `own` holds, which belongs to C from `row` and
+/// `column` (index) on.
+void SumStore::take(const Work &work, const Pointer &own, Value row, Value column, int64_t count) {
+  // Several at a time, so that their loads are under way together.
+  constexpr int64_t together = 4;
+  constexpr int64_t step = warpSize * together;
+  const Problem &problem = work.problem;
+  const Epilogue &epilogue = problem.epilogue;
+  Type type = problem.compute;
+  int64_t segments = columns / count;
+  SmallVector<Value> none(count * epilogue.addendCount(), t.number(type, 0));
+  t.strided(t.int32(t.lane()), t.int32(rows * segments), t.int32(step), [&](Value first) {
+    SmallVector<Value> rowsOfC, columnsOfC, exist;
+    SmallVector<SmallVector<Value>> sums, addends;
+    for (int64_t i = 0; i < together; ++i) {
+      Value number = addIndex(t, first, t.int32(i * warpSize));
+      SmallVector<Value> place = t.digits(number, {rows, segments});
+      Value inColumns = mulIndex(t, place[1], t.int32(count));
+      sums.push_back(at(own, place[0], inColumns).load(t, count, type));
+      rowsOfC.push_back(addIndex(t, row, t.toIndex(place[0])));
+      columnsOfC.push_back(addIndex(t, column, t.toIndex(inColumns)));
+      exist.push_back(
+          t.both(t.less(rowsOfC.back(), problem.rows), t.less(columnsOfC.back(), problem.columns)));
+      addends.push_back(t.when(exist.back(), none, [&] {
+        return epilogue.loadAddends(t, rowsOfC.back(), columnsOfC.back(), count, type);
+      }));
+    }
+    for (int64_t i = 0; i < together; ++i)
+      t.when(exist[i], [&] { epilogue.finish(t, rowsOfC[i], columnsOfC[i], sums[i], addends[i]); });
+  });
+}
+
+void SumStore::finish(const Work &work, int64_t tileColumns, Value warp, ValueRange sums) {
+  Pointer own = memory.at(t, mulIndex(t, warp, t.int32(rows * columns)));
+  Value row = addIndex(t, work.place.row, t.toIndex(mulIndex(t, warp, t.int32(rows))));
+  int64_t count = vectorSize(work.problem.compute);
+  Value isVectors = work.problem.epilogue.isVectors(t, count);
+  for (int64_t from = 0; from < tileColumns; from += columns) {
+    Value column = addIndex(t, work.place.column, t.index(from));
+    put(own, sums.slice(sumsOfThread(from), sumsOfThread(columns)));
+    t.syncWarp();
+    choose(
+        t, isVectors, [&] { take(work, own, row, column, count); },
+        [&] { take(work, own, row, column, 1); });
+    t.syncWarp();
+  }
+}
+
+/// The code of a block.
+class WgmmaBlock {
+public:
+  WgmmaBlock(Thread &t, const WgmmaTile &tile, const Schedule &schedule, ValueRange maps)
+      : t(t), tile(tile), schedule(schedule), mapOfA(maps[0]), mapOfB(maps[1]),
+        ring(t, tile.stages(), tile.stageBytes(), WgmmaTile::consumers * warpGroupSize / warpSize),
+        store(t) {}
+
+  void run();
+
+private:
+  using Place = Ring::Place;
+
+  void produce();
+  void consume();
+  void forEachTile(llvm::function_ref<Place(const Work &, const Place &)> body);
+  Place fill(const Work &work, const Place &place);
+  Place empty(const Work &work, const Place &place, Value warp);
+  void release(Value stage, Value wasUsed);
+  void copy(const Matrix &matrix, bool depthInRows, Value map, Value across, int64_t extent,
+            Value depth, Value layer, const Pointer &to, const Mbarrier &barrier);
+
+  Thread &t;
+  const WgmmaTile &tile;
+  const Schedule &schedule;
+  Value mapOfA, mapOfB;
+  Ring ring;
+  SumStore store;
+};
+
+void WgmmaBlock::run() {
+  ring.initialize(t);
+  choose(t, t.less(t.thread(), t.index(warpGroupSize)), [&] { produce(); }, [&] { consume(); });
+}
+
+/// Runs `body` for each of the block's tiles, with the ring's place before it; it returns the place
+/// after it.
+void WgmmaBlock::forEachTile(llvm::function_ref<Place(const Work &, const Place &)> body) {
+  Place first = ring.first(t);
+  t.strided(t.int32(t.block(0)), schedule.count(t, tile), t.int32(t.blocks(0)),
+            {first.stage, first.parity}, [&](Value number, ValueRange carried) {
+              Place after = body(schedule.tile(t, tile, number), {carried[0], carried[1]});
+              return SmallVector<Value>{after.stage, after.parity};
+            });
+}
+
+void WgmmaBlock::produce() {
+  setRegisters(t, WgmmaTile::producerRegisters, /*increase=*/false);
+  t.when(t.equal(t.thread(), t.index(0)), [&] {
+    prefetchMap(t, mapOfA);
+    prefetchMap(t, mapOfB);
+    forEachTile([&](const Work &work, const Place &place) { return fill(work, place); });
+  });
+}
+
+WgmmaBlock::Place WgmmaBlock::fill(const Work &work, const Place &first) {
+  const Problem &problem = work.problem;
+  Value row = t.int32(work.place.row), column = t.int32(work.place.column);
+  SmallVector<Value> last =
+      t.strided(t.int32(0), work.steps, t.int32(1), {first.stage, first.parity},
+                [&](Value step, ValueRange carried) {
+                  Place place{carried[0], carried[1]};
+                  ring.awaitEmpty(t, place);
+                  Mbarrier full = ring.full(t, place.stage);
+                  full.arriveExpecting(t, tile.stageBytes());
+                  Value depth =
+                      addIndex(t, work.from, mulIndex(t, step, t.int32(WgmmaTile::depth)));
+                  Pointer to = ring.memory(t, place.stage);
+                  copy(problem.a, problem.depthInRowsOfA, mapOfA, row, WgmmaTile::rows, depth,
+                       work.place.layer, to, full);
+                  copy(problem.b, problem.depthInRowsOfB, mapOfB, column, tile.columns, depth,
+                       work.place.layer, to.at(t, WgmmaTile::bytesOfA()), full);
+                  Place next = ring.next(t, place);
+                  return SmallVector<Value>{next.stage, next.parity};
+                });
+  return {last[0], last[1]};
+}
+
+/// Starts the copies of an operand's part of a stage: `extent` rows or columns from `across` (i32)
+/// on.
+void WgmmaBlock::copy(const Matrix &matrix, bool depthInRows, Value map, Value across,
+                      int64_t extent, Value depth, Value layer, const Pointer &to,
+                      const Mbarrier &barrier) {
+  SmallVector<Value> batch = matrix.batchCoordinates(t, layer);
+  auto copyFrom = [&](Value column, Value row, int64_t bytes) {
+    SmallVector<Value> coordinates{column, row};
+    llvm::append_range(coordinates, batch);
+    copyBox(t, to.at(t, bytes), map, coordinates, barrier);
+  };
+  if (depthInRows)
+    return copyFrom(depth, across, 0);
+  for (int64_t box = 0; box < extent / WgmmaTile::boxElements; ++box)
+    copyFrom(addIndex(t, across, t.int32(box * WgmmaTile::boxElements)), depth,
+             box * WgmmaTile::boxBytes);
+}
+
+void WgmmaBlock::consume() {
+  setRegisters(t, WgmmaTile::consumerRegisters, /*increase=*/true);
+  Value warp =
+      arith::SubIOp::create(t.builder, t.loc, t.int32(t.warp()), t.int32(warpGroupSize / warpSize));
+  forEachTile([&](const Work &work, const Place &place) { return empty(work, place, warp); });
+}
+
+/// This warp is done with a stage.
+void WgmmaBlock::release(Value stage, Value wasUsed) {
+  t.when(t.both(wasUsed, t.equal(t.lane(), t.index(0))), [&] { ring.empty(t, stage).arrive(t); });
+}
+
+WgmmaBlock::Place WgmmaBlock::empty(const Work &work, const Place &first, Value warp) {
+  const Problem &problem = work.problem;
+  Type f32 = t.builder.getF32Type();
+  auto isNot0 = [&](Value number) -> Value {
+    return arith::CmpIOp::create(t.builder, t.loc, arith::CmpIPredicate::ne, number, t.int32(0));
+  };
+  Value group = arith::DivUIOp::create(t.builder, t.loc, warp, t.int32(warpGroupSize / warpSize));
+  Value ownRows = mulIndex(t, group, t.int32(WgmmaTile::groupRows * swizzleBytes));
+  SmallVector<Value> initial{first.stage, first.parity, t.int32(0)};
+  initial.append(sumsOfThread(tile.columns), t.number(f32, 0));
+  SmallVector<Value> last =
+      t.strided(t.int32(0), work.steps, t.int32(1), initial, [&](Value step, ValueRange carried) {
+        Place place{carried[0], carried[1]};
+        Value before = carried[2];
+        ring.awaitFull(t, place);
+        Value memory = ring.memory(t, place.stage).sharedAddress(t);
+        SharedOperand a{addIndex(t, memory, ownRows), problem.depthInRowsOfA};
+        SharedOperand b{addIndex(t, memory, t.int32(WgmmaTile::bytesOfA())),
+                        problem.depthInRowsOfB};
+        SmallVector<Value> sums =
+            startProduct(t, problem.a.element, a, b, tile.columns, carried.drop_front(3));
+        release(before, isNot0(step));
+        Place next = ring.next(t, place);
+        SmallVector<Value> result{next.stage, next.parity, place.stage};
+        llvm::append_range(result, sums);
+        return result;
+      });
+  SmallVector<Value> sums = awaitProducts(t, ValueRange(last).drop_front(3));
+  release(last[2], isNot0(work.steps));
+  store.finish(work, tile.columns, warp, sums);
+  return {last[0], last[1]};
+}
+
+/// The map of an operand, in boxes of which a stage has one, or one for every 64 of its `extent`
+/// rows or columns.
+TensorMap mapOf(Emission &e, const Matrix &matrix, bool depthInRows, int64_t extent) {
+  return matrix.tensorMap(e, depthInRows ? extent : WgmmaTile::depth);
+}
+
+/// C by tiles of so many columns. With `parts` above 1, which needs M and N static and no batch, as
+/// many blocks share the depth of each tile.
+void emitTiles(Emission &e, const Product &product, int64_t columns, int64_t parts) {
+  Problem host = product.describe(e, product.operands);
+  WgmmaTile tile{columns};
+  SmallVector<Value> operands(product.operands);
+  Value partialSums;
+  if (parts > 1) {
+    partialSums =
+        e.scratch({parts, *constantOf(host.rows), *constantOf(host.columns)}, host.compute);
+    operands.push_back(partialSums);
+  }
+  TensorMap maps[] = {mapOf(e, host.a, host.depthInRowsOfA, WgmmaTile::rows),
+                      mapOf(e, host.b, host.depthInRowsOfB, columns)};
+  Value tiles = mulIndex(e, tileCount(e, host, WgmmaTile::rows, columns),
+                         mulIndex(e, host.batch, e.index(parts)));
+  e.launch({atMost(e, tiles, multiprocessors), {}, {}}, WgmmaTile::threads, operands, maps,
+           [&](Thread &t, ValueRange onDevice, ValueRange mapsOnDevice) {
+             Schedule schedule{product.describe(t, onDevice.take_front(product.operands.size())),
+                               parts, parts > 1 ? onDevice.back() : Value()};
+             WgmmaBlock(t, tile, schedule, mapsOnDevice).run();
+           });
+  if (parts > 1)
+    emitSumOfParts(e, product, partialSums);
+}
+
+/// Into how many parts to divide the depth of a product of so many tiles: those with which the
+/// blocks are busy for most of the time, where each part costs as much as a fiftieth of the whole
+/// for its sums to be written and added.
+int64_t partsOf(int64_t tiles, Value depth) {
+  constexpr int64_t most = 16, costOfPart = 50;
+  int64_t limit = most, best = 1;
+  if (auto known = constantOf(depth))
+    limit = std::max<int64_t>(1, std::min(limit, *known / shortestPart));
+  double least = 0;
+  for (int64_t parts = 1; parts <= limit; ++parts) {
+    auto rounds = static_cast<double>(llvm::divideCeil(tiles * parts, multiprocessors));
+    double time = rounds / static_cast<double>(parts) + (parts > 1 ? rounds / costOfPart : 0);
+    if (parts == 1 || time < least) {
+      least = time;
+      best = parts;
+    }
+  }
+  return best;
+}
+
+/// Large tiles where they are many enough for all multiprocessors, smaller ones otherwise.
+void emitBySize(Emission &e, const Product &product) {
+  constexpr int64_t large = 256, small = 128;
+  Problem host = product.describe(e, product.operands);
+  auto tilesOf = [&](int64_t columns) {
+    return mulIndex(e, tileCount(e, host, WgmmaTile::rows, columns), host.batch);
+  };
+  auto known = constantOf(tilesOf(large));
+  if (!known) {
+    Value isLarge = arith::CmpIOp::create(e.builder, e.loc, arith::CmpIPredicate::uge,
+                                          tilesOf(large), e.index(multiprocessors));
+    return either(
+        e, isLarge, [&] { emitTiles(e, product, large, 1); },
+        [&] { emitTiles(e, product, small, 1); });
+  }
+  bool hasParts = constantOf(host.batch) == 1;
+  int64_t columns = *known >= multiprocessors ? large : small;
+  // Parts keep blocks busy as well, and large tiles read less.
+  if (hasParts && *constantOf(host.columns) > small && partsOf(*known, host.depth) > 1)
+    columns = large;
+  emitTiles(e, product, columns, hasParts ? partsOf(*constantOf(tilesOf(columns)), host.depth) : 1);
+}
+
+/// i1 of the host: whether the operands can be copied, and it is worth it; null where not.
+Value suits(Emission &e, const Problem &host) {
+  Type type = host.a.element;
+  if (!e.architecture.hasWgmma || host.b.element != type || !(type.isBF16() || type.isF16()))
+    return {};
+  Value a = host.a.allowsTensorMap(e), b = host.b.allowsTensorMap(e);
+  if (!a || !b)
+    return {};
+  Value result = e.builder.createOrFold<arith::AndIOp>(e.loc, a, b);
+  auto require = [&](Value size, int64_t least) {
+    Value holds = e.builder.createOrFold<arith::CmpIOp>(e.loc, arith::CmpIPredicate::uge, size,
+                                                        e.index(least));
+    result = e.builder.createOrFold<arith::AndIOp>(e.loc, result, holds);
+  };
+  require(host.rows, leastRows);
+  for (Value size : {host.columns, host.depth, host.batch})
+    require(size, 1);
+  return result;
+}
+
+} // namespace
+
+void emitWgmma(Emission &e, const Product &product, llvm::function_ref<void()> otherwise) {
+  Value condition = suits(e, product.describe(e, product.operands));
+  auto known = condition ? constantOf(condition) : std::optional<int64_t>(0);
+  if (!known)
+    return either(e, condition, [&] { emitBySize(e, product); }, otherwise);
+  return *known ? emitBySize(e, product) : otherwise();
+}
+
+} // namespace quern::nvidia

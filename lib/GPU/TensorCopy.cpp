@@ -1,0 +1,33 @@
+//===- TensorCopy.cpp - Copies of boxes by the tensor memory accelerator ---------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+
+#include "TensorCopy.h"
+
+using namespace mlir;
+
+namespace quern::nvidia {
+
+void copyBox(Thread &t, const Pointer &shared, Value map, ValueRange coordinates,
+             const Mbarrier &barrier) {
+  SmallVector<Value> operands{shared.sharedAddress(t), map, barrier.address(t)};
+  std::string place, constraints = "r,l,r";
+  for (Value coordinate : coordinates) {
+    place += (place.empty() ? "$" : ", $") + std::to_string(operands.size());
+    constraints += ",r";
+    operands.push_back(coordinate);
+  }
+  t.assembly("cp.async.bulk.tensor." + Twine(coordinates.size()) +
+                 "d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [$0], [$1, {" + place +
+                 "}], [$2];",
+             constraints + Twine(",~{memory}"), operands);
+}
+
+void prefetchMap(Thread &t, Value map) {
+  t.assembly("prefetch.tensormap [$0];", "l,~{memory}", map);
+}
+
+} // namespace quern::nvidia

@@ -1,0 +1,26 @@
+//===- TensorCopy.h - Copies of boxes by the tensor memory accelerator -----------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===---------------------------------------------------------------------------------------------===//
+#ifndef QUERN_LIB_GPU_TENSORCOPY_H
+#define QUERN_LIB_GPU_TENSORCOPY_H
+
+#include "Mbarrier.h"
+
+namespace quern::nvidia {
+
+/// Starts the copy of the box that begins at `coordinates` (i32, dimension 0 first; they may lie
+/// outside, where the tensor counts as zeros) to `shared`, a multiple of 128 bytes, or of
+/// sharedAlignment where the map swizzles. Its bytes count for the barrier's phase. One thread does
+/// this. PTX ISA 8.3, section 9.7.8.24.9.
+void copyBox(Thread &thread, const Pointer &shared, mlir::Value map, mlir::ValueRange coordinates,
+             const Mbarrier &barrier);
+
+/// Brings the map to where copies read it soon.
+void prefetchMap(Thread &thread, mlir::Value map);
+
+} // namespace quern::nvidia
+
+#endif // QUERN_LIB_GPU_TENSORCOPY_H

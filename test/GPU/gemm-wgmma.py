@@ -1,0 +1,69 @@
+#===- gemm-wgmma.py - Matrix products by warp groups of sm_90a -----------------------------------===#
+#
+# Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#
+#===---------------------------------------------------------------------------------------------===#
+# RUN: %python %s
+"""Products of bf16 and f16 by TMA and wgmma against float64: which rows run along the depth, sizes that are no multiple
+of a tile, epilogues, batches, depths in parts, more tiles than blocks; and that operands which TMA cannot copy, or of
+few rows, are multiplied otherwise. ptxas, where there is one, neither spills nor warns."""
+
+from device import Program, check_assembly
+from gemm import ACTIVATIONS, Batch, Case
+
+bf16 = {"element": "bf16"}
+
+
+def cases():
+    """Products and, for each of their sizes, whether warp groups compute it."""
+    yield Case(130, 72, 200, elements={"c": "f32"}, **bf16), [True]
+    yield Case(130, 57, 200, b=True, **bf16), [True]
+    yield Case(136, 72, 201, a=True, elements={"c": "f32"}, **bf16), [True]
+    # Where the host decides.
+    yield Case([1, 16, 17, 0, 129], 136, 72, dynamic="m", bias=True, **bf16), [False, False, True, False, True]
+    yield Case([17, 70], 50, 72, b=True, dynamic="m", elements={"c": "f32"}, **bf16), [True, True]
+    yield Case([64], 48, 8, a=True, dynamic="k", accumulate=True, elements={"c": "f32"}, **bf16), [True]
+    yield Case([40], 48, 0, dynamic="mnk", bias=True, **bf16), [False]
+    yield Case([40], 50, 24, b=True, dynamic="mnk", **bf16), [True]
+    yield Case([40], 50, 24, dynamic="mnk", **bf16), [False]
+    # Rows with gaps between them: of known lengths, of lengths that only the host sees, and not a multiple of 16 bytes.
+    yield Case([66], 48, 80, dynamic="m", gap=16, bias=True, second=True, **bf16), [True]
+    yield Case([55], 71, 71, dynamic="m", gap=17, residual=True, **bf16), [True]
+    yield Case(39, 71, 66, a=True, gap=17, accumulate=True, **bf16), [True]
+    yield Case([55], 48, 72, dynamic="m", gap=8, **bf16), [False]
+    yield Case(55, 50, 69, b=True, gap=5, **bf16), [False]
+    # Epilogues.
+    for activation in ACTIVATIONS:
+        for columns, types in ((72, {"bias": "f32"}), (75, {"second": "f32"})):
+            yield Case(70, columns, 64, b=True, bias=True, second=True, residual=True, activation=activation,
+                       elements=types, **bf16), [True]
+    yield Case(70, 72, 64, accumulate=True, elements={"c": "f32"}, **bf16), [True]
+    yield Case(65, 130, 136, element="f16", bias=True, activation="relu"), [False]
+    yield Case(65, 130, 136, b=True, element="f16", bias=True, activation="relu"), [True]
+    # The depth in parts; large tiles, and more tiles than blocks.
+    yield Case(136, 264, 1100, a=True, accumulate=True, elements={"c": "f32"}, **bf16), [True]
+    yield Case(130, 300, 1088, b=True, bias=True, activation="silu", **bf16), [True]
+    yield Case([1100, 1500], 2904, 24, dynamic="m", bias=True, **bf16), [True, True]
+    # Batches.
+    for flags in ({}, {"a": True}, {"b": True}, {"a": True, "b": True}):
+        yield Batch([2, 3], 72, 40, 88, **flags, **bf16), [True]
+        yield Batch([3], 40, 136, 48, gap=16, **flags, **bf16), [True]
+    yield Batch([5], [20, 130], 40, 72, dynamic="xm", b=True, **bf16), [True, True]
+
+
+def main():
+    chosen = list(cases())
+    program = Program("".join(case.text("f%d" % i) for i, (case, _) in enumerate(chosen)), "sm_90a")
+    check_assembly(program)
+    kernels = program.kernels()
+    for i, (case, expected) in enumerate(chosen):
+        for m, isWgmma in zip(case.sizes, expected, strict=True):
+            case.check(program, "f%d" % i, m)
+            texts = [kernels[name] for name in program.launched()]
+            used = ["wgmma.mma_async" in text and "cp.async.bulk.tensor" in text for text in texts]
+            assert any(used) == isWgmma, "%s with m=%d: %s" % (case.text("f"), m, program.launched())
+    print("%d products" % len(chosen))
+
+
+main()
