@@ -18,9 +18,15 @@ the launches, and the emulator executes the PTX and checks it.
 Arguments are dense arrays, contiguous in memory; strided operands are made in the function's body, by memref.subview.
 bf16 arrays are uint16 arrays: `bf16(x)` rounds to them, `from_bf16(x)` reads them. quern-opt is taken from PATH,
 LLVM's tools from QUERN_LLVM_BIN.
+
+The same tests run on a real GPU, on a machine that has no compiler (test/Device). With QUERN_DEVICE_PACK=FOLDER in the
+environment programs are compiled and stored there, and calls do nothing; Python's -O leaves out the assertions about
+their results. With QUERN_DEVICE_PACKED=FOLDER programs come from there and run on the GPU: not its accesses are
+checked, but whether all of the outputs, and nothing beside the arguments, was written.
 """
 
 import ctypes
+import hashlib
 import os
 import re
 import shutil
@@ -34,7 +40,12 @@ sys.path.append(os.path.join(os.path.dirname(__file__), os.pardir, "CPU"))
 from kernel_harness import CompileError, check_close  # noqa: E402,F401 (check_close is for our users)
 
 LLVM = os.environ.get("QUERN_LLVM_BIN") or "/usr/lib/llvm-22/bin"
-ARCHITECTURES = ("sm_80", "sm_90a")
+PACK, PACKED = os.environ.get("QUERN_DEVICE_PACK"), os.environ.get("QUERN_DEVICE_PACKED")
+SKIPPED = 77  # what a test ends with that needs another GPU
+
+if PACK:
+    def check_close(what, got, wanted, tolerance):  # noqa: F811 (nothing has run)
+        pass
 
 
 def _run(command):
@@ -45,6 +56,15 @@ def _run(command):
 
 
 def _load_device():
+    if PACKED:
+        library = ctypes.CDLL(os.path.join(PACKED, "lib", "libquern_cuda_device.so"), ctypes.RTLD_GLOBAL)
+        library.device_allocate.restype = library.device_uninitialized.restype = ctypes.c_uint64
+        library.device_problems.restype = library.device_describe.restype = ctypes.c_char_p
+        library.device_launched.restype = ctypes.c_char_p
+        library.device_time.restype = ctypes.c_double
+        if not library.device_describe():
+            sys.exit(library.device_problems().decode())
+        return library
     build = os.path.dirname(os.path.dirname(shutil.which("quern-opt")))
     # Programs that are loaded later find quern_device_launch in it.
     library = ctypes.CDLL(os.path.join(build, "test", "GPU", "libquern_emulated_device.so"), ctypes.RTLD_GLOBAL)
@@ -53,7 +73,17 @@ def _load_device():
     return library
 
 
-_device = None
+_device = None if PACK else _load_device()
+
+
+def _runs(architecture):
+    """Whether the GPU takes code for it: sm_90a is for compute capability 9.0 alone."""
+    capability = re.search(r"compute capability (\d+)\.(\d+)", _device.device_describe().decode())
+    major, minor = (int(number) for number in capability.groups())
+    return (major, minor) == (9, 0) if architecture == "sm_90a" else (major, minor) >= (8, 0)
+
+
+ARCHITECTURES = tuple(a for a in ("sm_80", "sm_90a") if not PACKED or _runs(a))
 
 
 def function(name, arguments, body):
@@ -116,12 +146,25 @@ class Program:
     loaded = None  # the program whose PTX the device has
 
     def __init__(self, text, architecture="sm_80", keep=None):
-        global _device
-        _device = _device or _load_device()
         self.architecture = architecture
+        key = hashlib.sha256((architecture + "\n" + text).encode()).hexdigest()[:20] + ".so"
+        if PACKED:
+            if not _runs(architecture):
+                print("this GPU does not run code for", architecture)
+                sys.exit(SKIPPED)
+            self._load(os.path.join(PACKED, "kernels", key))
+            return
+        if PACK and os.path.exists(os.path.join(PACK, "kernels", key)):
+            return
         directory = keep or tempfile.mkdtemp(prefix="quern-device-")
         try:
             self._build(text, directory)
+            if PACK:
+                shutil.move(os.path.join(directory, "host.so"), os.path.join(PACK, "kernels", key))
+                return
+            self._load(os.path.join(directory, "host.so"))
+            with open(os.path.join(directory, "kernels.ptx"), "w") as file:
+                file.write(self.ptx)
         finally:
             if not keep:
                 shutil.rmtree(directory, ignore_errors=True)
@@ -135,14 +178,15 @@ class Program:
               "-o", path("host.mlir")])
         _run([LLVM + "/mlir-translate", "--mlir-to-llvmir", path("host.mlir"), "-o", path("host.ll")])
         _run([LLVM + "/clang", "-O1", "-Wno-override-module", "-fPIC", "-shared", path("host.ll"), "-o",
-              path("host.so")])
-        self.library = ctypes.CDLL(path("host.so"))
-        code = _Code.in_dll(self.library, "quern_device_codes")
+              path("host.so")] + (["-s"] if PACK else []))
+
+    def _load(self, path):
+        if PACKED and not os.path.exists(path):
+            raise CompileError("there is no program for %s of this text in %s; pack it again" % (self.architecture, PACKED))
+        self.library = ctypes.CDLL(path)
+        self.code = code = _Code.in_dll(self.library, "quern_device_codes")
         assert code.architecture.decode() == self.architecture
         self.ptx = code.text.decode()
-        if directory:
-            with open(path("kernels.ptx"), "w") as file:
-                file.write(self.ptx)
         self.functions = {}
         row = 0
         while code.programs[row].name:
@@ -154,12 +198,18 @@ class Program:
 
     def __call__(self, name, *arrays, schedule=0):
         """Runs a function; arrays get what the device's memory holds after it."""
+        if PACK:
+            return
         run, arena_bytes = self.functions[name]
         _device.device_clear()
         if Program.loaded is not self:
-            _device.device_load(self.ptx.encode())
+            if PACKED:
+                _device.device_load_codes(ctypes.byref(self.code))
+            else:
+                _device.device_load(self.ptx.encode())
             Program.loaded = self
-        _device.device_schedule(ctypes.c_uint64(schedule))
+        if not PACKED:
+            _device.device_schedule(ctypes.c_uint64(schedule))
         addresses = {}
         try:
             for number, array in enumerate(arrays):
@@ -170,7 +220,10 @@ class Program:
             pointers = (ctypes.c_void_p * len(arrays))(*(ctypes.addressof(d) for d in descriptors))
             arena = _device.device_allocate(ctypes.c_uint64(max(arena_bytes(pointers), 1)), b"the arena")
             addresses[None] = arena
-            run(pointers, arena)
+            if PACKED:
+                _device.device_run(name.encode(), pointers, ctypes.c_uint64(arena))
+            else:
+                run(pointers, arena)
             self._raise_problems(name)
             for number, array in enumerate(arrays):
                 self._download(name, array, addresses[id(array)], number)
@@ -188,7 +241,8 @@ class Program:
     def _download(self, name, array, address, number):
         if not array.nbytes:
             return
-        missing = _device.device_uninitialized(ctypes.c_uint64(address), ctypes.c_uint64(array.nbytes))
+        missing = _device.device_uninitialized(ctypes.c_uint64(address), ctypes.c_uint64(array.nbytes),
+                                               ctypes.c_uint64(array.itemsize))
         if missing:
             raise AssertionError("%s (%s): nobody wrote %d of %d bytes of argument %d" % (
                 name, self.architecture, missing, array.nbytes, number))
@@ -201,15 +255,19 @@ class Program:
 
     def launched(self):
         """The kernels that the last call launched, in order."""
-        return _device.device_launched().decode().split()
+        return [] if PACK else _device.device_launched().decode().split()
 
     def kernels(self):
         """The PTX of each kernel."""
+        if PACK:
+            return {}
         parts = re.split(r"\.visible \.entry (\w+)\(", self.ptx)
         return dict(zip(parts[1::2], parts[2::2]))
 
     def counters(self):
-        """What the launches of the last call counted."""
+        """What the launches of the last call counted; None on a real GPU."""
+        if PACK or PACKED:
+            return None
         values = (ctypes.c_uint64 * 5)()
         _device.device_counters(values)
         return dict(zip(("warp_instructions", "thread_instructions", "global_sectors", "shared_accesses",
@@ -218,6 +276,8 @@ class Program:
     def same_bits(self, name, *arrays, schedules=(0, 1)):
         """Calls from the same arrays with each schedule of the warps; all must end with the same bits. The arrays are
         left as the first call leaves them."""
+        if PACK:
+            return
         before = [array.copy() for array in arrays]
         first = None
         for schedule in reversed(schedules):
@@ -233,6 +293,8 @@ class Program:
     def assemble(self):
         """What ptxas says of each kernel: {name: {"registers", "spills" (bytes), "shared" (static bytes)}}; None where
         there is no ptxas. Raises on its warnings."""
+        if PACK or PACKED:
+            return None
         ptxas = shutil.which("ptxas") or shutil.which("ptxas", path="/usr/local/cuda/bin")
         if not ptxas:
             return None

@@ -147,9 +147,11 @@ def check_parallel(architecture):
 
     # Neighbours go together, and squares through shared memory.
     program("add", normal(64, 64), normal(64, 64), output((64, 64)))
-    wide = program.counters()["warp_instructions"]
+    wide = program.counters()
     program("add", normal(63, 65), normal(63, 65), output((63, 65)))
-    assert wide * 2 < program.counters()["warp_instructions"], "4096 elements do not go four at a time"
+    if wide is None:
+        return  # nobody counts on a real GPU
+    assert wide["warp_instructions"] * 2 < program.counters()["warp_instructions"], "4096 elements do not go four at a time"
     program("transpose", normal(64, 64), output((64, 64)))
     counters = program.counters()
     assert counters["global_sectors"] == 2 * 64 * 64 * 4 // 32 and not counters["bank_conflicts"], counters

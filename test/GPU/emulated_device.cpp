@@ -128,8 +128,8 @@ void device_write(uint64_t address, const void *source, uint64_t bytes) {
 void device_read(uint64_t address, void *destination, uint64_t bytes) {
   guarded([&] { state().device.read(address, destination, bytes); });
 }
-/// Bytes that nobody has written to.
-uint64_t device_uninitialized(uint64_t address, uint64_t bytes) {
+/// Bytes that nobody has written to, whatever the size of elements is.
+uint64_t device_uninitialized(uint64_t address, uint64_t bytes, uint64_t) {
   return state().device.uninitialized(address, bytes);
 }
 

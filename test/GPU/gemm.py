@@ -16,7 +16,7 @@ import sys
 
 import numpy as np
 
-from device import Program, bf16, check_close, from_bf16, function, output
+from device import ARCHITECTURES, Program, bf16, check_close, from_bf16, function, output
 
 rng = np.random.default_rng(7)
 erf = np.vectorize(math.erf, otypes=[np.float64])
@@ -297,7 +297,7 @@ def cases():
 
 def main():
     everything = list(cases())
-    for architecture in sys.argv[1:] or ("sm_80", "sm_90a"):
+    for architecture in sys.argv[1:] or ARCHITECTURES:
         chosen = everything if architecture == "sm_80" or sys.argv[1:] else everything[::4]
         program = Program("".join(case.text("f%d" % i) for i, case in enumerate(chosen)), architecture)
         for i, case in enumerate(chosen):
