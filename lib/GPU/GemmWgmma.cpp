@@ -8,7 +8,7 @@
 // in shared memory full, by the tensor memory accelerator, which does not stop between tiles; two
 // others multiply what a stage holds, each its half of the tile's rows, with the sums in registers.
 
-#include "Gemm.h"
+#include "GemmSumStore.h"
 #include "TensorCopy.h"
 #include "Wgmma.h"
 
@@ -81,108 +81,13 @@ struct Schedule {
   }
 };
 
-/// Takes the sums of a warp through shared memory, so that rows of C are read and written as a
-/// whole and few copies of the epilogue's code serve all elements. Each warp has its own room and
-/// waits for none of the others.
-class SumStore {
-public:
-  explicit SumStore(Thread &t)
-      : t(t), memory(t, t.shared({WgmmaTile::consumers * warpsOfGroup * rows * columns},
-                                 t.builder.getF32Type())) {}
-
-  /// Makes C of the sums of this warp, which is number `warp` (i32) of the consumers.
-  void finish(const Work &work, int64_t tileColumns, Value warp, ValueRange sums);
-
-private:
-  static constexpr int64_t warpsOfGroup = warpGroupSize / warpSize;
-  static constexpr int64_t rows = WgmmaTile::groupRows / warpsOfGroup; ///< of a warp: 16
-  static constexpr int64_t columns = 64;                               ///< at a time
-
-  /// Where the element of a row and column (i32) is. Groups of eight columns change places by row,
-  /// so that eight rows of them lie in different banks.
-  Pointer at(const Pointer &own, Value row, Value column) const;
-  void put(const Pointer &own, ValueRange sums);
-  void take(const Work &work, const Pointer &own, Value row, Value column, int64_t count);
-
-  Thread &t;
-  Pointer memory;
-};
-
-Pointer SumStore::at(const Pointer &own, Value row, Value column) const {
-  OpBuilder &b = t.builder;
-  Value turn = mulIndex(t, arith::AndIOp::create(b, t.loc, row, t.int32(3)), t.int32(8));
-  Value place = arith::XOrIOp::create(b, t.loc, column, turn);
-  return own.at(t, addIndex(t, mulIndex(t, row, t.int32(columns)), place));
-}
-
-/// Sums of `columns` columns, in the order that wgmma has them.
-void SumStore::put(const Pointer &own, ValueRange sums) {
-  SmallVector<Value> lane = t.digits(t.int32(t.lane()), {8, 4});
-  Value first = mulIndex(t, lane[1], t.int32(2));
-  for (int64_t group = 0; group < columns / 8; ++group)
-    for (int64_t half = 0; half < 2; ++half) {
-      // Rows that are eight apart have the same turn.
-      Pointer place = at(own, lane[0], addIndex(t, first, t.int32(8 * group)));
-      place.at(t, 8 * half * columns).store(t, sums.take_front(2));
-      sums = sums.drop_front(2);
-    }
-}
-
-/// Finishes `count` elements at a time of what `own` holds, which belongs to C from `row` and
-/// `column` (index) on.
-void SumStore::take(const Work &work, const Pointer &own, Value row, Value column, int64_t count) {
-  // Several at a time, so that their loads are under way together.
-  constexpr int64_t together = 4;
-  constexpr int64_t step = warpSize * together;
-  const Problem &problem = work.problem;
-  const Epilogue &epilogue = problem.epilogue;
-  Type type = problem.compute;
-  int64_t segments = columns / count;
-  SmallVector<Value> none(count * epilogue.addendCount(), t.number(type, 0));
-  t.strided(t.int32(t.lane()), t.int32(rows * segments), t.int32(step), [&](Value first) {
-    SmallVector<Value> rowsOfC, columnsOfC, exist;
-    SmallVector<SmallVector<Value>> sums, addends;
-    for (int64_t i = 0; i < together; ++i) {
-      Value number = addIndex(t, first, t.int32(i * warpSize));
-      SmallVector<Value> place = t.digits(number, {rows, segments});
-      Value inColumns = mulIndex(t, place[1], t.int32(count));
-      sums.push_back(at(own, place[0], inColumns).load(t, count, type));
-      rowsOfC.push_back(addIndex(t, row, t.toIndex(place[0])));
-      columnsOfC.push_back(addIndex(t, column, t.toIndex(inColumns)));
-      exist.push_back(
-          t.both(t.less(rowsOfC.back(), problem.rows), t.less(columnsOfC.back(), problem.columns)));
-      addends.push_back(t.when(exist.back(), none, [&] {
-        return epilogue.loadAddends(t, rowsOfC.back(), columnsOfC.back(), count, type);
-      }));
-    }
-    for (int64_t i = 0; i < together; ++i)
-      t.when(exist[i], [&] { epilogue.finish(t, rowsOfC[i], columnsOfC[i], sums[i], addends[i]); });
-  });
-}
-
-void SumStore::finish(const Work &work, int64_t tileColumns, Value warp, ValueRange sums) {
-  Pointer own = memory.at(t, mulIndex(t, warp, t.int32(rows * columns)));
-  Value row = addIndex(t, work.place.row, t.toIndex(mulIndex(t, warp, t.int32(rows))));
-  int64_t count = vectorSize(work.problem.compute);
-  Value isVectors = work.problem.epilogue.isVectors(t, count);
-  for (int64_t from = 0; from < tileColumns; from += columns) {
-    Value column = addIndex(t, work.place.column, t.index(from));
-    put(own, sums.slice(sumsOfThread(from), sumsOfThread(columns)));
-    t.syncWarp();
-    choose(
-        t, isVectors, [&] { take(work, own, row, column, count); },
-        [&] { take(work, own, row, column, 1); });
-    t.syncWarp();
-  }
-}
-
 /// The code of a block.
 class WgmmaBlock {
 public:
   WgmmaBlock(Thread &t, const WgmmaTile &tile, const Schedule &schedule, ValueRange maps)
       : t(t), tile(tile), schedule(schedule), mapOfA(maps[0]), mapOfB(maps[1]),
-        ring(t, tile.stages(), tile.stageBytes(), WgmmaTile::consumers * warpGroupSize / warpSize),
-        store(t) {}
+        ring(t, tile.stages(), tile.stageBytes(), WgmmaTile::consumers * warpsOfGroup),
+        store(t, WgmmaTile::consumers * warpsOfGroup) {}
 
   void run();
 
@@ -224,7 +129,7 @@ void WgmmaBlock::forEachTile(llvm::function_ref<Place(const Work &, const Place 
 
 void WgmmaBlock::produce() {
   setRegisters(t, WgmmaTile::producerRegisters, /*increase=*/false);
-  t.when(t.equal(t.thread(), t.index(0)), [&] {
+  t.when(t.both(t.equal(t.warp(), t.index(0)), electLane(t)), [&] {
     prefetchMap(t, mapOfA);
     prefetchMap(t, mapOfB);
     forEachTile([&](const Work &work, const Place &place) { return fill(work, place); });
@@ -274,8 +179,7 @@ void WgmmaBlock::copy(const Matrix &matrix, bool depthInRows, Value map, Value a
 
 void WgmmaBlock::consume() {
   setRegisters(t, WgmmaTile::consumerRegisters, /*increase=*/true);
-  Value warp =
-      arith::SubIOp::create(t.builder, t.loc, t.int32(t.warp()), t.int32(warpGroupSize / warpSize));
+  Value warp = arith::SubIOp::create(t.builder, t.loc, t.int32(t.warp()), t.int32(warpsOfGroup));
   forEachTile([&](const Work &work, const Place &place) { return empty(work, place, warp); });
 }
 
@@ -290,7 +194,7 @@ WgmmaBlock::Place WgmmaBlock::empty(const Work &work, const Place &first, Value 
   auto isNot0 = [&](Value number) -> Value {
     return arith::CmpIOp::create(t.builder, t.loc, arith::CmpIPredicate::ne, number, t.int32(0));
   };
-  Value group = arith::DivUIOp::create(t.builder, t.loc, warp, t.int32(warpGroupSize / warpSize));
+  Value group = arith::DivUIOp::create(t.builder, t.loc, warp, t.int32(warpsOfGroup));
   Value ownRows = mulIndex(t, group, t.int32(WgmmaTile::groupRows * swizzleBytes));
   SmallVector<Value> initial{first.stage, first.parity, t.int32(0)};
   initial.append(sumsOfThread(tile.columns), t.number(f32, 0));
@@ -313,7 +217,7 @@ WgmmaBlock::Place WgmmaBlock::empty(const Work &work, const Place &first, Value 
       });
   SmallVector<Value> sums = awaitProducts(t, ValueRange(last).drop_front(3));
   release(last[2], isNot0(work.steps));
-  store.finish(work, tile.columns, warp, sums);
+  store.finish(problem, work.place, tile.columns, warp, sums);
   return {last[0], last[1]};
 }
 

@@ -26,6 +26,16 @@ void copyBox(Thread &t, const Pointer &shared, Value map, ValueRange coordinates
              constraints + Twine(",~{memory}"), operands);
 }
 
+Value electLane(Thread &t) {
+  Value elected = t.assembly("{\n\t"
+                             ".reg .pred elected;\n\t"
+                             "elect.sync _|elected, 0xffffffff;\n\t"
+                             "selp.u32 $0, 1, 0, elected;\n\t"
+                             "}",
+                             "=r", {}, t.builder.getI32Type());
+  return arith::CmpIOp::create(t.builder, t.loc, arith::CmpIPredicate::ne, elected, t.int32(0));
+}
+
 void prefetchMap(Thread &t, Value map) {
   t.assembly("prefetch.tensormap [$0];", "l,~{memory}", map);
 }

@@ -18,6 +18,10 @@ namespace quern::nvidia {
 void copyBox(Thread &thread, const Pointer &shared, mlir::Value map, mlir::ValueRange coordinates,
              const Mbarrier &barrier);
 
+/// i1: true in one lane of the warp, all of whose lanes come here. Told so, and not by a comparison
+/// of its number, ptxas starts copies without asking at each which lanes want one.
+mlir::Value electLane(Thread &thread);
+
 /// Brings the map to where copies read it soon.
 void prefetchMap(Thread &thread, mlir::Value map);
 

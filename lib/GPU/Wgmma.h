@@ -17,8 +17,8 @@
 
 namespace quern::nvidia {
 
-/// Threads of a warp group.
-constexpr int64_t warpGroupSize = 128;
+/// Warps and threads of a warp group.
+constexpr int64_t warpsOfGroup = 4, warpGroupSize = warpsOfGroup * warpSize;
 /// Bytes of a row of a matrix in shared memory, which the 128-byte swizzle permutes.
 constexpr int64_t swizzleBytes = 128;
 
