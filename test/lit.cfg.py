@@ -60,7 +60,7 @@ config.substitutions += [
     ("%cuda", cuda),
     # What links a sanitized library must be sanitized itself.
     ("%cc", config.c_compiler + (" -fsanitize=address,undefined" if config.sanitized else "")),
-    ("%cxx", config.cxx_compiler),
+    ("%cxx", config.cxx_compiler + (" -fsanitize=address,undefined" if config.sanitized else "")),
 ]
 
 if os.path.isdir(data):

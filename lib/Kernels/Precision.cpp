@@ -142,6 +142,8 @@ void Narrowing::collect(Operation *op) {
       classes.insert(result.getAsOpaquePointer());
   if (isa<kernel::KernelDialect, linalg::LinalgDialect>(op->getDialect()) &&
       isa<DestinationStyleOpInterface>(op)) {
+    if (!op->getNumResults()) // written on memrefs
+      return;
     auto kernel = cast<DestinationStyleOpInterface>(op);
     for (auto [init, result] : llvm::zip_equal(kernel.getDpsInits(), op->getResults()))
       tie(init, result);

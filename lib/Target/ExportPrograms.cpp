@@ -11,6 +11,8 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/Compression.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/TargetParser/Host.h"
 
@@ -23,12 +25,22 @@ using namespace mlir;
 
 namespace {
 
+/// One row of a table: addresses of symbols, and a number after them.
+struct Row {
+  SmallVector<std::string> symbols;
+  std::optional<int64_t> number = std::nullopt;
+};
+
 /// What one line of a table of programs points to.
 struct Entry {
   std::string name; ///< without the prefix of its target
   std::string symbol;
   LLVM::LLVMFuncOp run, arenaBytes;
 };
+
+/// Of PTX: a fourteenth of its size after a tenth of a second. More levels take seconds to save a
+/// sixth of that.
+constexpr int compressionLevel = 9;
 
 /// One row of `quern_device_codes`.
 struct DeviceCode {
@@ -46,6 +58,7 @@ public:
   void writePrograms(StringRef name, ArrayRef<Entry> entries, LLVM::Linkage linkage);
   void writeCodes(ArrayRef<DeviceCode> codes);
   void writeText(StringRef name, StringRef text);
+  void writeBytes(StringRef name, StringRef bytes, LLVM::Linkage linkage);
 
 private:
   Type descriptorType(MemRefType type);
@@ -55,7 +68,7 @@ private:
     return LLVM::ConstantOp::create(builder, loc, i64, builder.getI64IntegerAttr(value));
   }
   LLVM::LLVMFuncOp function(const Twine &name, Type result, ArrayRef<Type> arguments);
-  void writeTable(StringRef name, ArrayRef<SmallVector<std::string>> rows, LLVM::Linkage linkage);
+  void writeTable(StringRef name, Type row, ArrayRef<Row> rows, LLVM::Linkage linkage);
 
   ModuleOp module;
   SymbolTable symbols;
@@ -155,58 +168,68 @@ FailureOr<Entry> Exporter::exportProgram(func::FuncOp program) {
 }
 
 void Exporter::writeText(StringRef name, StringRef text) {
-  builder.setInsertionPointToEnd(module.getBody());
-  std::string terminated = (text + Twine('\0')).str();
-  auto type = LLVM::LLVMArrayType::get(builder.getI8Type(), terminated.size());
   auto linkage = name == "quern_module_json" ? LLVM::Linkage::External : LLVM::Linkage::Internal;
+  writeBytes(name, (text + Twine('\0')).str(), linkage);
+}
+
+void Exporter::writeBytes(StringRef name, StringRef bytes, LLVM::Linkage linkage) {
+  builder.setInsertionPointToEnd(module.getBody());
+  auto type = LLVM::LLVMArrayType::get(builder.getI8Type(), bytes.size());
   auto global = LLVM::GlobalOp::create(builder, module.getLoc(), type, /*isConstant=*/true, linkage,
-                                       name, builder.getStringAttr(terminated));
+                                       name, builder.getStringAttr(bytes));
   symbols.insert(global);
 }
 
-/// A constant array of rows of three addresses of symbols, and a row of zeros that ends it.
-void Exporter::writeTable(StringRef name, ArrayRef<SmallVector<std::string>> rows,
-                          LLVM::Linkage linkage) {
+/// A constant array of rows of type `row`, and a row of zeros that ends it.
+void Exporter::writeTable(StringRef name, Type row, ArrayRef<Row> rows, LLVM::Linkage linkage) {
   loc = module.getLoc();
   builder.setInsertionPointToEnd(module.getBody());
-  Type row = LLVM::LLVMStructType::getLiteral(context, {ptr, ptr, ptr});
   auto table = LLVM::LLVMArrayType::get(row, rows.size() + 1);
   auto global =
       LLVM::GlobalOp::create(builder, loc, table, /*isConstant=*/true, linkage, name, Attribute());
   symbols.insert(global);
   builder.setInsertionPointToStart(&global.getInitializer().emplaceBlock());
   Value value = LLVM::ZeroOp::create(builder, loc, table);
-  for (auto [index, fields] : llvm::enumerate(rows))
-    for (auto [field, symbol] : llvm::enumerate(fields)) {
-      Value address = LLVM::AddressOfOp::create(builder, loc, ptr, symbol);
+  for (auto [index, fields] : llvm::enumerate(rows)) {
+    SmallVector<Value> values;
+    for (const std::string &symbol : fields.symbols)
+      values.push_back(LLVM::AddressOfOp::create(builder, loc, ptr, symbol));
+    if (fields.number)
+      values.push_back(constant(*fields.number));
+    for (auto [field, entry] : llvm::enumerate(values))
       value = LLVM::InsertValueOp::create(
-          builder, loc, value, address,
+          builder, loc, value, entry,
           ArrayRef<int64_t>{static_cast<int64_t>(index), static_cast<int64_t>(field)});
-    }
+  }
   LLVM::ReturnOp::create(builder, loc, value);
 }
 
 void Exporter::writePrograms(StringRef name, ArrayRef<Entry> entries, LLVM::Linkage linkage) {
-  SmallVector<SmallVector<std::string>> rows;
+  SmallVector<Row> rows;
   for (const Entry &known : entries) {
     Entry entry = known;
     writeText(entry.symbol + ".name", entry.name);
-    rows.push_back({entry.symbol + ".name", entry.run.getSymName().str(),
-                    entry.arenaBytes.getSymName().str()});
+    rows.push_back({{entry.symbol + ".name", entry.run.getSymName().str(),
+                     entry.arenaBytes.getSymName().str()}});
   }
-  writeTable(name, rows, linkage);
+  writeTable(name, LLVM::LLVMStructType::getLiteral(context, {ptr, ptr, ptr}), rows, linkage);
 }
 
 void Exporter::writeCodes(ArrayRef<DeviceCode> codes) {
-  SmallVector<SmallVector<std::string>> rows;
+  SmallVector<Row> rows;
   for (const DeviceCode &code : codes) {
     std::string symbol = ("device_code." + code.architecture).str();
     writeText(symbol + ".name", code.architecture);
-    writeText(symbol, code.text);
+    SmallVector<uint8_t> packed;
+    llvm::compression::zstd::compress(llvm::arrayRefFromStringRef(code.text), packed,
+                                      compressionLevel);
+    writeBytes(symbol, llvm::toStringRef(packed), LLVM::Linkage::Internal);
     writePrograms(symbol + ".programs", code.programs, LLVM::Linkage::Internal);
-    rows.push_back({symbol + ".name", symbol, symbol + ".programs"});
+    rows.push_back(
+        {{symbol + ".name", symbol, symbol + ".programs"}, static_cast<int64_t>(packed.size())});
   }
-  writeTable("quern_device_codes", rows, LLVM::Linkage::External);
+  writeTable("quern_device_codes", LLVM::LLVMStructType::getLiteral(context, {ptr, ptr, ptr, i64}),
+             rows, LLVM::Linkage::External);
 }
 
 /// How the programs of the host, or those of a device, store activations.

@@ -60,6 +60,13 @@ Expected<LinkInputs> findLinkInputs(StringRef tool) {
   if (!openmp)
     return openmp.takeError();
   inputs.openmpFolder = *openmp;
+  Expected<std::string> zstd = findFolder(
+      "libzstd.a", "QUERN_ZSTD_DIR",
+      {sys::path::parent_path(QUERN_ZSTD_ARCHIVE).str(), "/usr/lib/x86_64-linux-gnu", "/usr/lib"},
+      "install it (apt-get install libzstd-dev)");
+  if (!zstd)
+    return zstd.takeError();
+  inputs.zstdFolder = *zstd;
   return inputs;
 }
 
@@ -120,6 +127,7 @@ static SmallVector<std::string> commonArguments(ArrayRef<std::string> objects, S
 
 static void addLibraries(SmallVectorImpl<std::string> &arguments, const LinkInputs &inputs) {
   arguments.push_back(within(inputs.runtimeFolder, "libquern_runtime.a"));
+  arguments.push_back(within(inputs.zstdFolder, "libzstd.a"));
   arguments.push_back(within(inputs.openmpFolder, "libomp.so"));
   arguments.push_back("-Wl,-rpath," + inputs.openmpFolder);
   for (const char *library : {"-lm", "-lpthread", "-ldl"})

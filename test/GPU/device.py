@@ -65,11 +65,14 @@ def _load_device():
         if not library.device_describe():
             sys.exit(library.device_problems().decode())
         return library
+    # Programs that run as processes of their own bring their own sanitizers (lit.local.cfg).
+    os.environ.pop("LD_PRELOAD", None)
     build = os.path.dirname(os.path.dirname(shutil.which("quern-opt")))
     # Programs that are loaded later find quern_device_launch in it.
     library = ctypes.CDLL(os.path.join(build, "test", "GPU", "libquern_emulated_device.so"), ctypes.RTLD_GLOBAL)
     library.device_allocate.restype = library.device_uninitialized.restype = ctypes.c_uint64
     library.device_problems.restype = library.device_launched.restype = ctypes.c_char_p
+    library.device_unpack.restype = ctypes.c_char_p
     return library
 
 
@@ -128,7 +131,8 @@ class _Row(ctypes.Structure):
 
 
 class _Code(ctypes.Structure):
-    _fields_ = [("architecture", ctypes.c_char_p), ("text", ctypes.c_char_p), ("programs", ctypes.POINTER(_Row))]
+    _fields_ = [("architecture", ctypes.c_char_p), ("text", ctypes.c_void_p), ("programs", ctypes.POINTER(_Row)),
+                ("text_bytes", ctypes.c_int64)]
 
 
 def _descriptor(address, array):
@@ -169,6 +173,11 @@ class Program:
             if not keep:
                 shutil.rmtree(directory, ignore_errors=True)
 
+    @property
+    def ptx(self):
+        frame, size = ctypes.c_void_p(self.code.text), ctypes.c_int64(self.code.text_bytes)
+        return _device.device_unpack(frame, size).decode()
+
     def _build(self, text, directory):
         path = lambda name: os.path.join(directory, name)
         with open(path("kernels.mlir"), "w") as file:
@@ -186,7 +195,6 @@ class Program:
         self.library = ctypes.CDLL(path)
         self.code = code = _Code.in_dll(self.library, "quern_device_codes")
         assert code.architecture.decode() == self.architecture
-        self.ptx = code.text.decode()
         self.functions = {}
         row = 0
         while code.programs[row].name:

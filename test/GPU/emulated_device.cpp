@@ -16,6 +16,8 @@
 #include "quern/Emulator/Emulator.h"
 #include "quern/Runtime/Program.h"
 
+#include <zstd.h>
+
 #include <cstring>
 #include <optional>
 
@@ -106,6 +108,17 @@ void encode(const quern_tensor_map &description, void *encoded) {
 } // namespace
 
 extern "C" {
+
+/// The PTX in a row of quern_device_codes, until the next call; null if there is none.
+const char *device_unpack(const void *frame, int64_t bytes) {
+  static std::string text;
+  unsigned long long size = ZSTD_getFrameContentSize(frame, size_t(bytes));
+  if (size > 1u << 30)
+    return nullptr;
+  text.resize(size_t(size));
+  bool isWhole = ZSTD_decompress(text.data(), text.size(), frame, size_t(bytes)) == text.size();
+  return isWhole ? text.c_str() : nullptr;
+}
 
 void device_load(const char *text) {
   guarded([&] { state().module = Module::load(text, "kernels.ptx"); });

@@ -324,6 +324,6 @@ const quern_program quern_programs[] = {
     {nullptr, nullptr, nullptr}};
 #ifndef TINY_ARCHITECTURES // or TinyModelDevice.cpp has them
 extern const quern_device_code quern_device_codes[];
-const quern_device_code quern_device_codes[] = {{nullptr, nullptr, nullptr}};
+const quern_device_code quern_device_codes[] = {{nullptr, nullptr, nullptr, 0}};
 #endif
 }

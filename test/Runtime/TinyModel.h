@@ -45,6 +45,11 @@
 
 #include "quern/Runtime/Program.h"
 
+#include <zstd.h>
+
+#include <cstring>
+#include <string>
+
 namespace tiny {
 
 constexpr int64_t vocabulary = TINY_VOCABULARY, width = TINY_WIDTH, layers = 2;
@@ -57,6 +62,14 @@ using Arguments = quern_descriptor *const *;
 template <typename T>
 T *data(const quern_descriptor *descriptor) {
   return static_cast<T *>(descriptor->aligned) + descriptor->offset;
+}
+
+/// PTX as programs keep it.
+inline std::string packed(const char *text) {
+  size_t size = std::strlen(text);
+  std::string frame(ZSTD_compressBound(size), '\0');
+  frame.resize(ZSTD_compress(frame.data(), frame.size(), text, size, /*compressionLevel=*/1));
+  return frame;
 }
 
 } // namespace tiny

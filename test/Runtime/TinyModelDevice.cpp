@@ -163,13 +163,13 @@ const quern_program programs[] = {
 
 // Written by CMake.
 #ifndef TINY_HOPPER
-const char ampere[] =
+const std::string ampere = tiny::packed(
 #include "tiny.sm_80.inc"
-    ;
+);
 #endif
-const char hopper[] =
+const std::string hopper = tiny::packed(
 #include "tiny.sm_90a.inc"
-    ;
+);
 
 } // namespace
 
@@ -177,8 +177,8 @@ extern "C" {
 extern const quern_device_code quern_device_codes[];
 const quern_device_code quern_device_codes[] = {
 #ifndef TINY_HOPPER
-    {"sm_80", ampere, programs},
+    {"sm_80", ampere.data(), programs, int64_t(ampere.size())},
 #endif
-    {"sm_90a", hopper, programs},
-    {nullptr, nullptr, nullptr}};
+    {"sm_90a", hopper.data(), programs, int64_t(hopper.size())},
+    {nullptr, nullptr, nullptr, 0}};
 }

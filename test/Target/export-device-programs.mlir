@@ -20,15 +20,15 @@ module attributes {quern.model = "{\"model\": \"m\", \"kind\": \"kernels\"}",
 // CHECK:       llvm.mlir.global external constant @quern_programs()
 // CHECK-SAME:    !llvm.array<1 x struct<(ptr, ptr, ptr)>>
 // CHECK:       llvm.mlir.global internal constant @device_code.sm_80.name("sm_80\00")
-// CHECK:       llvm.mlir.global internal constant @device_code.sm_80(".version 8.3\00")
+// CHECK:       llvm.mlir.global internal constant @device_code.sm_80("(\B5/\FD{{.*}}.version 8.3{{.*}}")
 // CHECK:       llvm.mlir.global internal constant @sm_80.f.name("f\00")
 // CHECK:       llvm.mlir.global internal constant @device_code.sm_80.programs()
 // CHECK-SAME:    !llvm.array<2 x struct<(ptr, ptr, ptr)>>
 // CHECK:         llvm.mlir.addressof @sm_80.f.run
-// CHECK:       @device_code.sm_90a(".version 8.4\00")
+// CHECK:       @device_code.sm_90a("(\B5/\FD{{.*}}.version 8.4
 // CHECK:       @device_code.sm_90a.programs() {{.*}} !llvm.array<1 x
 // CHECK:       llvm.mlir.global external constant @quern_device_codes()
-// CHECK-SAME:    !llvm.array<3 x struct<(ptr, ptr, ptr)>>
+// CHECK-SAME:    !llvm.array<3 x struct<(ptr, ptr, ptr, i64)>>
 // CHECK:       \22device\22:{\22architectures\22:[\22sm_80\22,\22sm_90a\22],\22kind\22:\22nvidia\22,\22precision\22:\22f32\22}
 
 //--- missing.mlir

@@ -33,7 +33,7 @@ module attributes {quern.model = "{\"model\": \"m\", \"kind\": \"kernels\"}"} {
 // CHECK-SAME:      !llvm.array<2 x struct<(ptr, ptr, ptr)>>
 // Nothing was compiled for a device: the table holds the row that ends it.
 // CHECK:         llvm.mlir.global external constant @quern_device_codes()
-// CHECK-SAME:      !llvm.array<1 x struct<(ptr, ptr, ptr)>>
+// CHECK-SAME:      !llvm.array<1 x struct<(ptr, ptr, ptr, i64)>>
 // CHECK:         llvm.mlir.global external constant @quern_module_json(
 // CHECK-SAME:      \22kind\22:\22kernels\22
 // CHECK-SAME:      \22target\22:{\22cpu\22:\22x86-64-v3\22,\22precision\22:\22f32\22,\22requires\22:[{{.*}}\22avx2\22

@@ -100,8 +100,9 @@ extern const quern_program quern_programs[];
  * launches, and so each has programs of its own. */
 typedef struct quern_device_code {
   const char *architecture; /* "sm_80", "sm_90a", ...; NULL ends the table */
-  const char *text;         /* PTX, NUL-terminated */
+  const char *text;         /* PTX, as one frame of Zstandard (RFC 8878) that tells its size */
   const quern_program *programs;
+  int64_t text_bytes; /* of the frame */
 } quern_device_code;
 extern const quern_device_code quern_device_codes[]; /* without a row when there is none */
 

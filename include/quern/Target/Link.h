@@ -24,10 +24,12 @@ namespace quern::target {
 struct LinkInputs {
   std::string runtimeFolder; ///< with libquern_runtime.a and libquern_runtime_main.a
   std::string openmpFolder;  ///< with libomp.so; also the search path at run time
+  std::string zstdFolder;    ///< with libzstd.a, which unpacks code for GPUs
 };
 
 /// Finds the pieces: beside the running tool (`tool`: its path), or where the environment variables
-/// QUERN_RUNTIME_DIR and QUERN_OPENMP_DIR say. The error names what is missing and the ways out.
+/// QUERN_RUNTIME_DIR, QUERN_OPENMP_DIR and QUERN_ZSTD_DIR say. The error names what is missing and
+/// the ways out.
 llvm::Expected<LinkInputs> findLinkInputs(llvm::StringRef tool);
 
 /// Finds a C++ compiler to link with: $CXX, clang++-22, clang++, g++ or c++.

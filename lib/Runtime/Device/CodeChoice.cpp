@@ -6,6 +6,10 @@
 //===------------------------------------------------------------------------------------------===//
 #include "CodeChoice.h"
 
+#include "quern/Runtime/Error.h"
+
+#include <zstd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -28,6 +32,19 @@ const quern_device_code *chooseCode(const quern_device_code *codes, int major, i
     }
   }
   return best;
+}
+
+std::string unpackCode(const quern_device_code &code) {
+  size_t frame = size_t(code.text_bytes);
+  unsigned long long bytes = ZSTD_getFrameContentSize(code.text, frame);
+  // No PTX is a gigabyte long; the two errors are numbers above that.
+  if (bytes < (1ull << 30)) {
+    std::string text(size_t(bytes), '\0');
+    if (ZSTD_decompress(text.data(), text.size(), code.text, frame) == text.size())
+      return text;
+  }
+  throw Error(concat("the code for ", code.architecture,
+                     " in this program is damaged; compile the model again"));
 }
 
 int requiredCuda(const char *ptx) {

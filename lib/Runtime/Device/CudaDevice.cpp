@@ -75,7 +75,8 @@ void CudaDevice::chooseCode(const Module &module) {
                        major < 8 ? "use a GPU of compute capability 8.0 or newer"
                                  : "compile the model with --gpu=sm_80 as well, which runs here "
                                    "too"));
-  driver.require(requiredCuda(chosen->text), concat("the code for ", chosen->architecture));
+  text = unpackCode(*chosen);
+  driver.require(requiredCuda(text.c_str()), concat("the code for ", chosen->architecture));
 }
 
 void CudaDevice::loadCode() {
@@ -84,15 +85,17 @@ void CudaDevice::loadCode() {
   std::vector<char> log(16384);
   cuda::JitOption options[] = {cuda::ErrorLogBuffer, cuda::ErrorLogBufferSizeBytes};
   void *values[] = {log.data(), reinterpret_cast<void *>(uintptr_t(log.size() - 1))};
-  cuda::Result result = driver.cuModuleLoadDataEx(&code, chosen->text, 2, options, values);
-  if (result == cuda::Success)
+  cuda::Result result = driver.cuModuleLoadDataEx(&code, text.c_str(), 2, options, values);
+  if (result == cuda::Success) {
+    text = {};
     return;
-  std::string text = log.data();
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' '))
-    text.pop_back();
+  }
+  std::string problem = log.data();
+  while (!problem.empty() && (problem.back() == '\n' || problem.back() == ' '))
+    problem.pop_back();
   throw Error(concat("the driver does not take the code for ", chosen->architecture, " on ", label,
-                     ": ", driver.describe(result), text.empty() ? "" : ":\n", text,
-                     text.empty() ? "; " : "\n", "compile the model again"));
+                     ": ", driver.describe(result), problem.empty() ? "" : ":\n", problem,
+                     problem.empty() ? "; " : "\n", "compile the model again"));
 }
 
 std::string CudaDevice::target(const Module &) const {

@@ -73,6 +73,7 @@ private:
   int index = 0, major = 0, minor = 0;
   std::string product, label, precision;
   const quern_device_code *chosen = nullptr;
+  std::string text; // its PTX, until the driver has it
   std::map<std::string, Kernel> kernels;
 };
 

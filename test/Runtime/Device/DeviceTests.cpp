@@ -9,6 +9,7 @@
 #include "quern/Runtime/Device.h"
 
 #include "../TestFiles.h"
+#include "../TinyModel.h"
 
 #include <cstring>
 
@@ -21,8 +22,8 @@ using namespace quern::runtime;
 static std::string chosen(std::vector<const char *> architectures, int major, int minor) {
   std::vector<quern_device_code> codes;
   for (const char *architecture : architectures)
-    codes.push_back({architecture, "", nullptr});
-  codes.push_back({nullptr, nullptr, nullptr});
+    codes.push_back({architecture, "", nullptr, 0});
+  codes.push_back({nullptr, nullptr, nullptr, 0});
   const quern_device_code *code = chooseCode(codes.data(), major, minor);
   return code ? code->architecture : "none";
 }
@@ -177,9 +178,10 @@ struct Gpu : testing::Test {
   }
 
   /// Opens the GPU with `text` as the code.
-  void open(const char *text = ptx) {
-    codes[0] = {"sm_80", text, programs};
-    codes[1] = {nullptr, nullptr, nullptr};
+  void open(const char *text = ptx) { openPacked(tiny::packed(text)); }
+  void openPacked(const std::string &frame) {
+    codes[0] = {"sm_80", frame.data(), programs, int64_t(frame.size())};
+    codes[1] = {nullptr, nullptr, nullptr, 0};
     module = Module::parse(json, none, codes);
     device = openDevice(module, "gpu");
     arena = std::make_unique<Arena>(*device);
@@ -209,6 +211,15 @@ struct Gpu : testing::Test {
 using Values = std::vector<int32_t>;
 
 } // namespace
+
+TEST_F(Gpu, TellsDamagedCode) {
+  std::string frame = tiny::packed(ptx);
+  for (size_t size : {frame.size() - 1, size_t(3), size_t(0)})
+    expectError("the code for sm_80 in this program is damaged; compile the model again",
+                [&] { openPacked(frame.substr(0, size)); });
+  frame[0] ^= 1; // no frame of Zstandard
+  expectError("the code for sm_80 in this program is damaged", [&] { openPacked(frame); });
+}
 
 TEST_F(Gpu, RunsAndReplays) {
   open();
