@@ -74,6 +74,27 @@ __m128 multiplyThenAdd(__m128 a, __m128 x, __m128 y) { return _mm_add_ps(_mm_mul
 double multiplyAdd128(int64_t steps) { QUERN_FMA_LOOP(__m128, 12, _mm_set1_ps, multiplyThenAdd); }
 #undef QUERN_FMA_LOOP
 
+/// The same with pairs of bf16.
+__attribute__((target("avx512f,avx512bf16"))) double bf16Dots512(int64_t steps) {
+  constexpr int count = 24;
+  __m512 sums[count];
+  for (int i = 0; i < count; ++i)
+    sums[i] = _mm512_set1_ps(0.001f * float(i + 1));
+  auto ones = (__m512bh)_mm512_set1_epi16(0x3f80);
+  for (int64_t step = 0; step < steps; ++step) {
+    _Pragma("GCC unroll 32") for (int i = 0; i < count; ++i) sums[i] =
+        _mm512_dpbf16_ps(sums[i], ones, ones);
+    __asm__ volatile("" : "+x"(ones));
+  }
+  __m512 total = sums[0];
+  for (int i = 1; i < count; ++i)
+    total += sums[i];
+  float sink[16];
+  std::memcpy(sink, &total, sizeof total);
+  __asm__ volatile("" : : "r"(sink) : "memory");
+  return 4.0 * count * 16 * double(steps);
+}
+
 double multiplyAdd(int64_t steps) {
   if (__builtin_cpu_supports("avx512f"))
     return multiplyAdd512(steps);
@@ -102,20 +123,44 @@ double readMemory(const uint64_t *data, int64_t words) {
   return 8.0 * double(words);
 }
 
-} // namespace
+/// Reads all of it and writes it back; gives the bytes of both.
+double updateMemory(uint64_t *data, int64_t words) {
+  for (int64_t i = 0; i < words; ++i)
+    data[i] += 1;
+  __asm__ volatile("" : : "r"(data) : "memory");
+  return 16.0 * double(words);
+}
 
-Ceiling measureCeiling() {
-  Ceiling ceiling;
-  ceiling.gflops = bestRate(5, [](int64_t) { return multiplyAdd(4000000); }) * 1e-9;
-  // Far more than the last cache holds, in one part a thread.
+/// The rate in 1e9 bytes a second of `pass(data, words)`, which gives how many bytes it moved, on
+/// far more memory than the last cache holds, in one part a thread.
+template <typename Pass>
+double memoryRate(Pass pass) {
   const int64_t words = int64_t(512) << 17;
   Block memory(words * 8, "measuring the speed of memory");
   std::memset(memory.data(), 1, size_t(words) * 8);
   int64_t part = words / threads();
-  const auto *data = static_cast<const uint64_t *>(static_cast<void *>(memory.data()));
-  ceiling.gigabytes =
-      bestRate(5, [&](int64_t thread) { return readMemory(data + thread * part, part); }) * 1e-9;
-  return ceiling;
+  auto *data = static_cast<uint64_t *>(static_cast<void *>(memory.data()));
+  return bestRate(5, [&](int64_t thread) { return pass(data + thread * part, part); }) * 1e-9;
 }
+
+} // namespace
+
+double measureMultiplyAdds() {
+  return bestRate(5, [](int64_t) { return multiplyAdd(4000000); }) * 1e-9;
+}
+
+double measureReading() { return memoryRate(readMemory); }
+
+double measureUpdating() { return memoryRate(updateMemory); }
+
+double measureBf16Dots() {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512bf16"))
+    return bestRate(5, [](int64_t) { return bf16Dots512(2000000); }) * 1e-9;
+#endif
+  return 0;
+}
+
+Ceiling measureCeiling() { return {measureMultiplyAdds(), measureReading()}; }
 
 } // namespace quern::runtime

@@ -261,10 +261,7 @@ void Compilation::announce() {
   }
   if (!options.pipeline.hasCPU())
     return;
-  llvm::errs() << llvm::formatv(
-      "target: {0}, {1}-bit vectors, {2} registers, L1 {3} KiB, L2 {4} KiB\n", machine.cpu,
-      machine.vectorBytes * 8, machine.vectorRegisters, machine.l1Bytes >> 10,
-      machine.l2Bytes >> 10);
+  llvm::errs() << "target: " << describe(machine) << "\n";
 }
 
 LogicalResult Compilation::run() {
@@ -302,7 +299,8 @@ LogicalResult Compilation::run() {
   }
   if (failed(read()))
     return failure();
-  announce();
+  if (!options.quiet)
+    announce();
   timing.stage("read");
   if (failed(runPhases()))
     return failure();
@@ -331,6 +329,13 @@ LogicalResult Compilation::run() {
 }
 
 } // namespace
+
+std::string describe(const cpu::Machine &machine) {
+  return llvm::formatv("{0}, {1}-bit vectors, {2} registers, L1 {3} KiB, L2 {4} KiB", machine.cpu,
+                       machine.vectorBytes * 8, machine.vectorRegisters, machine.l1Bytes >> 10,
+                       machine.l2Bytes >> 10)
+      .str();
+}
 
 int compile(const CompileOptions &options) { return failed(Compilation(options).run()) ? 1 : 0; }
 

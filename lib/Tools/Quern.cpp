@@ -7,6 +7,7 @@
 
 #include "quern/Tools/Quern.h"
 
+#include "BenchCommand.h"
 #include "quern/GPU/Architecture.h"
 #include "quern/Pipeline/Phases.h"
 #include "quern/Tools/Compile.h"
@@ -269,6 +270,11 @@ int runQuern(int argc, char **argv) {
   CLI::App *compile =
       app.add_subcommand("compile", "a model's text to a program, library or object file");
   compileCommand.add(*compile);
+  BenchCommand benchCommand;
+  benchCommand.tool = toolPath(argv[0]);
+  CLI::App *bench = app.add_subcommand(
+      "bench", "how fast compiled programs are, beside the machine's ceilings and other libraries");
+  benchCommand.add(*bench);
   CLI::App *phases = app.add_subcommand("phases", "the way of a model through the compiler");
   bool markdown = false;
   phases->add_flag("--markdown", markdown, "as a table for a page");
@@ -286,6 +292,8 @@ int runQuern(int argc, char **argv) {
   } catch (const CLI::ParseError &error) {
     return app.exit(error);
   }
+  if (*bench)
+    return finish(benchCommand.run());
   if (*compile)
     return finish(compileCommand.run());
   if (*newModel) {

@@ -19,6 +19,14 @@ struct Ceiling {
 /// Takes about a second.
 Ceiling measureCeiling();
 
+/// Each of them alone, and two more. Units as above.
+double measureMultiplyAdds();
+double measureReading();
+/// Reading memory and writing it back in place: both count.
+double measureUpdating();
+/// bf16 products added up in f32 (AVX512-BF16, vdpbf16ps), 2 operations each; 0 without them.
+double measureBf16Dots();
+
 } // namespace quern::runtime
 
 #endif // QUERN_RUNTIME_CEILING_H

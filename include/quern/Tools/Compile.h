@@ -12,6 +12,7 @@
 #ifndef QUERN_TOOLS_COMPILE_H
 #define QUERN_TOOLS_COMPILE_H
 
+#include "quern/CPU/Machine.h"
 #include "quern/Pipeline/Phases.h"
 
 #include <string>
@@ -28,9 +29,13 @@ struct CompileOptions {
   std::string dumpFolder; ///< a file after each phase goes there
   bool timing = false;
   bool strip = false;
-  std::string tool; ///< path of the running tool: the runtime lies beside it
+  bool quiet = false; ///< does not announce the target
+  std::string tool;   ///< path of the running tool: the runtime lies beside it
   pipeline::Options pipeline;
 };
+
+/// What code is made for, a line.
+std::string describe(const cpu::Machine &machine);
 
 /// Compiles one file. Messages go to standard error; returns the exit status. The output is
 /// complete or not there: it is written beside its place and then renamed.

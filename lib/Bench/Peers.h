@@ -1,0 +1,39 @@
+//===- Peers.h - Other libraries on the same work ---------------------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===------------------------------------------------------------------------------------------===//
+#ifndef QUERN_LIB_BENCH_PEERS_H
+#define QUERN_LIB_BENCH_PEERS_H
+
+#include "Work.h"
+#include "quern/Bench/Bench.h"
+
+#include <memory>
+#include <optional>
+
+namespace quern::bench {
+
+class Peer {
+public:
+  virtual ~Peer() = default;
+  virtual std::string name() const = 0;
+  /// Version and choice of code, for the record.
+  virtual std::string description() const = 0;
+  /// Seconds of the fastest of several runs within `seconds`; nothing where it has no such work.
+  virtual std::optional<double> measure(const Kernel &kernel, int threads, double seconds) = 0;
+};
+
+/// Those that `settings` name, or all that are here. The error tells what was named but not found.
+llvm::Expected<std::vector<std::unique_ptr<Peer>>> findPeers(const Settings &settings);
+
+/// OpenBLAS and oneDNN from shared libraries; null where there is none.
+std::unique_ptr<Peer> findOpenBLAS();
+std::unique_ptr<Peer> findOneDNN();
+/// PyTorch of this Python; the error is what Python said.
+llvm::Expected<std::unique_ptr<Peer>> findTorch(const std::string &python);
+
+} // namespace quern::bench
+
+#endif // QUERN_LIB_BENCH_PEERS_H

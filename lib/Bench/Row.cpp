@@ -1,0 +1,50 @@
+//===- Row.cpp - What was measured ------------------------------------------------------------===//
+//
+// Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===------------------------------------------------------------------------------------------===//
+#include "Row.h"
+
+#include "llvm/Support/FormatVariadic.h"
+
+namespace quern::bench {
+
+llvm::json::Object Row::toJSON() const {
+  llvm::json::Object others;
+  for (const auto &[name, peer] : peers)
+    others[name] = peer;
+  auto orNull = [](double value) {
+    return value ? llvm::json::Value(value) : llvm::json::Value(nullptr);
+  };
+  return llvm::json::Object{{"work", work},
+                            {"shape", shape},
+                            {"type", type},
+                            {"threads", threads},
+                            {"seconds_min", times.least},
+                            {"seconds_median", times.median},
+                            {"rate", rate},
+                            {"unit", unit},
+                            {"ceiling", orNull(ceiling)},
+                            {"ratio", orNull(ratio)},
+                            {"peers", std::move(others)}};
+}
+
+std::string tableHead() {
+  return llvm::formatv("{0,-14}{1,-24}{2,4} {3,10} {4,10} {5,9} {6,-9}{7,7} {8}\n", "work", "shape",
+                       "thr", "min ms", "median ms", "rate", "", "ratio",
+                       "peers: rate (ours/theirs)")
+      .str();
+}
+
+std::string Row::toText() const {
+  std::string line = llvm::formatv("{0,-14}{1,-24}{2,4} {3,10:f3} {4,10:f3} {5,9:f1} {6,-9}{7,7}",
+                                   work, shape, threads, times.least * 1e3, times.median * 1e3,
+                                   rate, unit, ratio ? llvm::formatv("{0:f3}", ratio).str() : "-")
+                         .str();
+  for (const auto &[name, peer] : peers)
+    line += llvm::formatv(" {0} {1:f1} ({2:f2})", name, peer, rate / peer).str();
+  return line + "\n";
+}
+
+} // namespace quern::bench

@@ -1,0 +1,35 @@
+"""check_bench.py FILE WORK SHAPE... --threads N... [--no-ratio]: the JSON of `quern bench` has these rows, in this
+order, with numbers that agree with each other."""
+
+import argparse
+import json
+import math
+
+parser = argparse.ArgumentParser()
+parser.add_argument("file")
+parser.add_argument("work")
+parser.add_argument("shapes", nargs="+")
+parser.add_argument("--threads", type=int, nargs="+", required=True)
+parser.add_argument("--no-ratio", action="store_true")
+options = parser.parse_args()
+
+with open(options.file) as file:
+    report = json.load(file)
+machine = report["machine"]
+assert machine["processor"] and machine["compiled_for"]
+assert [c["threads"] for c in machine["ceilings"]] == options.threads
+assert all(c["f32_gflops"] > 0 and c["read_gigabytes"] > 0 and c["update_gigabytes"] > 0 for c in machine["ceilings"])
+
+expected = [(options.work, shape, threads) for shape in options.shapes for threads in options.threads]
+rows = report["results"]
+assert [(row["work"], row["shape"], row["threads"]) for row in rows] == expected, rows
+for row in rows:
+    assert row["type"] == "f32" and row["unit"] and row["peers"] is not None
+    assert 0 < row["seconds_min"] <= row["seconds_median"]
+    assert row["rate"] > 0 and math.isfinite(row["rate"])
+    if options.no_ratio:
+        assert row["ratio"] is None and row["ceiling"] is None
+    else:
+        assert row["ceiling"] > 0 and row["ratio"] > 0
+    if row["unit"].startswith("G") and not options.no_ratio:
+        assert math.isclose(row["ratio"], row["rate"] / row["ceiling"])
