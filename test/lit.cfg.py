@@ -19,13 +19,17 @@ config.test_source_root = os.path.dirname(__file__)
 config.test_exec_root = os.path.join(config.quern_build, "test")
 config.excludes = ["Inputs", "lit.cfg.py", "unit.cfg.py"]
 
-# A Python file without RUN lines is a module that tests import, such a PTX file is an input.
+# A Python file without RUN lines is a module that tests import, such a PTX file is an input. lit knows both by name
+# alone: it would leave out a test that shares it.
+tests, modules = set(), set()
 for folder, _, names in os.walk(config.test_source_root):
     for name in names:
         if name.endswith((".py", ".ptx")):
             with open(os.path.join(folder, name), encoding="utf-8") as file:
-                if "RUN:" not in file.read():
-                    config.excludes.append(name)
+                (tests if "RUN:" in file.read() else modules).add(name)
+config.excludes += sorted(modules)
+if tests & modules:
+    lit_config.fatal("these are names of tests and of modules; rename the modules: " + ", ".join(sorted(tests & modules)))
 
 # Tools: ours, then LLVM's, then those of the system (Debian's Python, which has its NumPy).
 bin_folder = os.path.join(config.quern_build, "bin")

@@ -12,6 +12,7 @@
 ///
 //===------------------------------------------------------------------------------------------===//
 
+#include "CodeChoice.h"
 #include "quern/Runtime/CudaDriver.h"
 #include "quern/Runtime/Device.h"
 #include "quern/Runtime/Error.h"
@@ -136,6 +137,15 @@ const char *device_describe() {
     text = state().description.c_str();
   });
   return text;
+}
+
+/// The PTX in a row of quern_device_codes, until the next call; null if it is damaged.
+const char *device_unpack(const void *frame, int64_t bytes) {
+  static std::string text;
+  text.clear();
+  quern_device_code code = {"this GPU", static_cast<const char *>(frame), nullptr, bytes};
+  guarded([&] { text = unpackCode(code); });
+  return text.empty() ? nullptr : text.c_str();
 }
 
 /// Makes `codes`, a program's quern_device_codes, the code that runs from now on.

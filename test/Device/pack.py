@@ -9,12 +9,16 @@
 import argparse
 import concurrent.futures
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 import suite
+
+GOLDENS = "gpt_nano_sort_pretrained", "llama_stories260k_pretrained"
 
 
 def stop(message):
@@ -31,11 +35,38 @@ def copy_scripts(folder):
     shutil.copy(os.path.join(suite.TESTS, "Device", "run.sh"), folder)
 
 
+def copy_data(folder, selected):
+    """What the checks of whole models read."""
+    text = os.path.join(suite.TESTS, "Runtime", "Inputs", "text.py")
+    with open(os.path.join(folder, "data", "text"), "wb") as file:
+        subprocess.run([sys.executable, text, "60000"], check=True, stdout=file)
+    if "models/goldens" not in selected:
+        return
+    data = os.environ.get("QUERN_TEST_DATA") or os.path.join(suite.TESTS, os.pardir, os.pardir, "shared", "data")
+    goldens = os.path.join(data, "training-goldens")
+    if not os.path.isdir(goldens):
+        stop("there are no goldens in %s; name the folder of reference data in QUERN_TEST_DATA" % data)
+    for name in sorted(os.listdir(goldens)):
+        if name.rpartition(".")[0] in GOLDENS:
+            shutil.copyfile(os.path.join(goldens, name), os.path.join(folder, "data", name))
+
+
+def copy_libraries(folder):
+    """What packed programs load beside libc: OpenMP's and C++'s libraries."""
+    programs = os.listdir(os.path.join(folder, "models"))
+    if not programs:
+        return
+    text = subprocess.run(["ldd", os.path.join(folder, "models", programs[0])], check=True, capture_output=True, text=True).stdout
+    for path in re.findall(r"=> (/\S+/lib(?:omp|stdc\+\+|gcc_s)\.so\S*)", text):
+        shutil.copy(path, os.path.join(folder, "lib"))
+
+
 def compile_check(check, folder, environment):
     """What `check` runs goes to `folder`; nothing runs, and asserts about results are left out."""
     start = time.monotonic()
-    done = subprocess.run([sys.executable, "-O", check.script, *check.arguments], env=environment, cwd=folder,
-                          capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory(prefix="quern-pack-") as scratch:
+        done = subprocess.run([sys.executable, "-O", check.script, *check.arguments], env=environment, cwd=scratch,
+                              capture_output=True, text=True, check=False)
     if done.returncode:
         stop("%s cannot be packed:\n%s%s" % (check.name, done.stdout, done.stderr))
     print("packed %s in %.0f s" % (check.name, time.monotonic() - start), flush=True)
@@ -61,17 +92,19 @@ def main():
         stop("there is no check called %s" % ", ".join(options.only))
 
     shutil.rmtree(folder, ignore_errors=True)
-    for part in ("kernels", "lib"):
+    for part in ("kernels", "models", "lib", "data"):
         os.makedirs(os.path.join(folder, part))
     # Before it is complete, so that a folder whose packing was interrupted is known as one.
     suite.write_manifest(folder, [], False)
     copy_scripts(folder)
     shutil.copy(device, os.path.join(folder, "lib"))
+    copy_data(folder, [check.name for check in selected])
     environment = dict(os.environ, QUERN_DEVICE_PACK=folder, PYTHONDONTWRITEBYTECODE="1",
                        PYTHONPATH=os.path.join(suite.TESTS, "Numerics"),
                        PATH=os.path.join(build, "bin") + os.pathsep + os.environ["PATH"])
     with concurrent.futures.ThreadPoolExecutor(max(1, options.jobs)) as pool:
         list(pool.map(lambda check: compile_check(check, folder, environment), selected))
+    copy_libraries(folder)
     size = suite.write_manifest(folder, [check.name for check in selected], not options.only)
     print("%s: %d checks, %.1f MiB" % (options.folder, len(selected), size / 2**20))
     if size > suite.LIMIT:

@@ -34,6 +34,8 @@ def checks():
             name = os.path.basename(path)
             yield Check("kernels/" + name[:-3], "GPU", name)
     yield Check("memory", "Device", "memory.py")
+    for name in ("goldens", "agree", "losses", "train"):
+        yield Check("models/" + name, "Device", "whole_models.py", [name])
 
 
 def chosen(only):

@@ -4,8 +4,12 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # ===----------------------------------------------------------------------------------------------===#
-"""Compiles models that `quern new` writes, and runs their programs on NumPy arrays."""
+"""Compiles models that `quern new` writes, and runs their programs on NumPy arrays.
 
+With QUERN_DEVICE_PACK=FOLDER in the environment models are compiled for any processor and go there; with
+QUERN_DEVICE_PACKED=FOLDER they come from there, and nothing of the compiler is needed (test/Device)."""
+
+import hashlib
 import os
 import subprocess
 import sys
@@ -13,6 +17,9 @@ import sys
 import numpy as np
 
 from safetensors_numpy import read, write
+
+
+PACK, PACKED = os.environ.get("QUERN_DEVICE_PACK"), os.environ.get("QUERN_DEVICE_PACKED")
 
 
 def check(condition, message):
@@ -26,23 +33,43 @@ class Model:
     def __init__(self, folder, new, compile_options=()):
         os.makedirs(folder, exist_ok=True)
         self.folder, self.text, self.program = folder, os.path.join(folder, "model.mlir"), os.path.join(folder, "model")
+        packed = hashlib.sha256("\n".join([*new, "", *compile_options]).encode()).hexdigest()[:20]
+        if PACKED:
+            self.program = os.path.join(PACKED, "models", packed)
+            check(os.path.exists(self.program), f"there is no model {new} {compile_options} in {PACKED}; pack it again")
+            return
+        if PACK and os.path.exists(os.path.join(PACK, "models", packed)):
+            return
         with open(self.text, "w", encoding="utf-8") as file:
             subprocess.run(["quern", "new", *new], check=True, stdout=file)
-        subprocess.run(["quern", "compile", self.text, "-o", self.program, *compile_options], check=True)
+        portable = ["--cpu=x86-64-v3", "--strip"] if PACK else []
+        subprocess.run(["quern", "compile", self.text, "-o", self.program, *compile_options, *portable], check=True)
+        if PACK:
+            os.replace(self.program, os.path.join(PACK, "models", packed))
 
     def path(self, name):
         return os.path.join(self.folder, name)
 
+    def environment(self, threads=2):
+        """What the program runs in. A packed one brings its libraries."""
+        libraries = {"LD_LIBRARY_PATH": os.path.join(PACKED, "lib")} if PACKED else {}
+        return dict(os.environ, OMP_NUM_THREADS=str(threads), **libraries)
+
+    def execute(self, *arguments, threads=2):
+        """What the program prints for a command line."""
+        command = [self.program, *arguments]
+        done = subprocess.run(command, env=self.environment(threads), capture_output=True, text=True, check=False)
+        check(done.returncode == 0, f"{command} ended with {done.returncode}: {done.stderr}")
+        return done.stdout
+
     def run(self, program, inputs, weights=None, options=(), threads=2, outputs="outputs.safetensors"):
         """Runs one program; `weights` are arrays by name, or drawn from seed 1."""
         write(self.path("inputs.safetensors"), inputs)
-        command = [self.program, "run", program, "--inputs", self.path("inputs.safetensors"), "--outputs", self.path(outputs)]
+        command = ["run", program, "--inputs", self.path("inputs.safetensors"), "--outputs", self.path(outputs)]
         if weights is not None:
             write(self.path("weights.safetensors"), weights)
             command += ["--weights", self.path("weights.safetensors")]
-        environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
-        done = subprocess.run([*command, *options], env=environment, capture_output=True, text=True, check=False)
-        check(done.returncode == 0, f"{command} ended with {done.returncode}: {done.stderr}")
+        self.execute(*command, *options, threads=threads)
         return read(self.path(outputs))
 
 

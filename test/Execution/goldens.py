@@ -31,12 +31,17 @@ def difference(got, expected):
     return np.abs(got.astype(np.float64) - expected).max()
 
 
-def try_model(case, new, folder, steps, options):
+# By the name of their files.
+MODELS = {"gpt_nano_sort_pretrained": NANO, "llama_stories260k_pretrained": STORIES}
+PROGRAMS = "--programs=forward,loss,gradients,train_step"
+
+
+def try_model(case, model, steps):
+    """`case` is the path of a golden without its ending."""
     golden, info = read(case + ".safetensors"), json.load(open(case + ".json", encoding="utf-8"))
     names = [name[2:] for name in golden if name.startswith("w.")]
     weights = {name: golden["w." + name] for name in names}
     inputs = {"tokens": golden["in.x"].astype(np.int32), "targets": golden["in.y"].astype(np.int32)}
-    model = Model(folder, new, ["--programs=forward,loss,gradients,train_step", *options])
 
     logits = model.run("forward", {"tokens": inputs["tokens"]}, weights)["logits"]
     error = difference(logits, golden["out.logits"]) / np.abs(golden["out.logits"]).max()
@@ -66,7 +71,13 @@ def try_model(case, new, folder, steps, options):
     print(case, "agrees")
 
 
-goldens, temporary, *options = sys.argv[1:]
-steps = int(options.pop(0).partition("=")[2]) if options and options[0].startswith("--steps=") else 20
-try_model(os.path.join(goldens, "gpt_nano_sort_pretrained"), NANO, os.path.join(temporary, "nano"), steps, options)
-try_model(os.path.join(goldens, "llama_stories260k_pretrained"), STORIES, os.path.join(temporary, "stories"), steps, options)
+def main():
+    goldens, temporary, *options = sys.argv[1:]
+    steps = int(options.pop(0).partition("=")[2]) if options and options[0].startswith("--steps=") else 20
+    for name, new in MODELS.items():
+        model = Model(os.path.join(temporary, name), new, [PROGRAMS, *options])
+        try_model(os.path.join(goldens, name), model, steps)
+
+
+if __name__ == "__main__":
+    main()

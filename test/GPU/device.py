@@ -60,7 +60,7 @@ def _load_device():
         library = ctypes.CDLL(os.path.join(PACKED, "lib", "libquern_cuda_device.so"), ctypes.RTLD_GLOBAL)
         library.device_allocate.restype = library.device_uninitialized.restype = ctypes.c_uint64
         library.device_problems.restype = library.device_describe.restype = ctypes.c_char_p
-        library.device_launched.restype = ctypes.c_char_p
+        library.device_launched.restype = library.device_unpack.restype = ctypes.c_char_p
         library.device_time.restype = ctypes.c_double
         if not library.device_describe():
             sys.exit(library.device_problems().decode())
