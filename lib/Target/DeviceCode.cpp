@@ -13,6 +13,7 @@
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "mlir/IR/Threading.h"
 #include "mlir/Target/LLVMIR/Export.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -121,14 +122,21 @@ llvm::Expected<std::string> generate(mlir::gpu::GPUModuleOp device) {
 struct DeviceCode : quern::target::impl::DeviceCodeBase<DeviceCode> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    // Architectures side by side: each has an LLVM context of its own.
+    auto devices = llvm::to_vector(module.getOps<mlir::gpu::GPUModuleOp>());
+    std::vector<std::string> texts(devices.size());
+    auto generateOne = [&](size_t i) -> LogicalResult {
+      llvm::Expected<std::string> text = generate(devices[i]);
+      if (!text)
+        return devices[i].emitError(llvm::toString(text.takeError()));
+      texts[i] = std::move(*text);
+      return success();
+    };
+    if (failed(mlir::failableParallelForEachN(&getContext(), 0, devices.size(), generateOne)))
+      return signalPassFailure();
     SmallVector<NamedAttribute> codes;
-    for (auto device : llvm::to_vector(module.getOps<mlir::gpu::GPUModuleOp>())) {
-      llvm::Expected<std::string> text = generate(device);
-      if (!text) {
-        device.emitError(llvm::toString(text.takeError()));
-        return signalPassFailure();
-      }
-      codes.push_back({device.getNameAttr(), StringAttr::get(&getContext(), *text)});
+    for (auto [device, text] : llvm::zip_equal(devices, texts)) {
+      codes.push_back({device.getNameAttr(), StringAttr::get(&getContext(), text)});
       device.erase();
     }
     if (!codes.empty())
