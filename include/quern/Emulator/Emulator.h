@@ -187,6 +187,10 @@ struct Launch {
   uint32_t maximumFindings = 100;
   /// Finding races costs time and memory; a caller that only wants results can do without.
   bool checkRaces = true;
+  /// Clusters that run, spread evenly over the grid; 0: all. A few of a large launch count for the
+  /// rest. What the others would have written is not there: reads of unwritten memory
+  /// are not reported.
+  uint64_t sample = 0;
 };
 
 enum class FindingKind {
@@ -244,6 +248,7 @@ struct Counters {
   /// opcode with its modifiers.
   uint64_t threadInstructions = 0;
   uint64_t warpInstructions = 0;
+  uint64_t blocks = 0; ///< that ran
   std::map<std::string, uint64_t> byOpcode;
   uint64_t globalBytesRead = 0, globalBytesWritten = 0;
   uint64_t sharedBytesRead = 0, sharedBytesWritten = 0;

@@ -111,7 +111,7 @@ void recordGlobal(const Issue &issue, const GlobalRange &range, uint32_t bytes, 
 
 static void requireInitialized(const Issue &issue, Bytes &memory, Space space, uint64_t address,
                                uint64_t offset, uint32_t bytes) {
-  if (memory.isInitialized(offset, bytes))
+  if (issue.warp.block.grid.launch.sample || memory.isInitialized(offset, bytes))
     return;
   issue.warp.report(FindingKind::UninitializedMemory, issue.instruction, issue.lane, address,
                     std::to_string(memory.countUninitialized(offset, bytes)) + " of the " +

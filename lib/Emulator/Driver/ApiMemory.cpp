@@ -95,8 +95,10 @@ Result cuMemcpyDtoHAsync_v2(void *to, Pointer from, size_t bytes, Stream stream)
     need(to);
     checkRange(context, from, bytes);
     StreamRecord &record = state.streams.get(stream);
-    record.enqueue([&context, to, from, bytes] {
-      if (uint64_t missing = context.memory.uninitialized(from, bytes))
+    bool isWhole = !state.settings.sample;
+    record.enqueue([&context, to, from, bytes, isWhole] {
+      uint64_t missing = isWhole ? context.memory.uninitialized(from, bytes) : 0;
+      if (missing)
         throw Failure{InvalidValue, "a copy to the host reads " + std::to_string(missing) +
                                         " bytes of '" + context.memory.find(from).name +
                                         "' that nothing has written"};

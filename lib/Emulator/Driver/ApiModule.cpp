@@ -176,6 +176,7 @@ Result cuLaunchKernelEx(const LaunchConfiguration *configuration, Function funct
     launch.sharedBytes = configuration->sharedBytes;
     launch.schedule = state.settings.schedule;
     launch.checkRaces = state.settings.checkRaces;
+    launch.sample = state.settings.sample;
     if (function->kernel->requiredCluster.count())
       launch.cluster = function->kernel->requiredCluster;
     for (unsigned i = 0; i < configuration->attributeCount; ++i) {

@@ -39,6 +39,7 @@ static Json describe(const emulator::Launch &launch, const emulator::Report &rep
           {"block", listOf(launch.block)},
           {"cluster", listOf(launch.cluster)},
           {"shared_bytes", launch.sharedBytes},
+          {"blocks_run", counters.blocks},
           {"thread_instructions", counters.threadInstructions},
           {"warp_instructions", counters.warpInstructions},
           {"global_bytes_read", counters.globalBytesRead},

@@ -61,6 +61,7 @@ Settings Settings::read() {
   settings.cuda = major * 1000 + minor * 10;
   readNumber("QUERN_EMULATE_MEMORY", settings.memory);
   readNumber("QUERN_EMULATE_SCHEDULE", settings.schedule);
+  readNumber("QUERN_EMULATE_SAMPLE", settings.sample);
   readNumber("QUERN_EMULATE_FAULTY_LAUNCH", settings.faultyLaunch);
   readNumber("QUERN_EMULATE_RACES", races);
   settings.checkRaces = races != 0;

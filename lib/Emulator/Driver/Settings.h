@@ -20,6 +20,7 @@ struct Settings {
   uint64_t memory = uint64_t(1) << 34; // bytes of each GPU
   uint64_t schedule = 0;               // see emulator::Launch
   bool checkRaces = true;
+  uint64_t sample = 0;       // see emulator::Launch
   uint64_t faultyLaunch = 0; // meets an error of the memory; 0: none
   std::string report;        // file
 

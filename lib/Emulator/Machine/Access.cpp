@@ -75,7 +75,7 @@ std::byte *Warp::access(const Instruction &instruction, unsigned lane, Space spa
   if (!memory || offset >= memory->size() || bytes > memory->size() - offset ||
       (address & (bytes - 1)))
     return badAccess(instruction, lane, actual, address, bytes, kind);
-  if (reads(kind) && !memory->isInitialized(offset, bytes)) {
+  if (reads(kind) && !block.grid.launch.sample && !memory->isInitialized(offset, bytes)) {
     report(FindingKind::UninitializedMemory, instruction, lane, address,
            std::to_string(memory->countUninitialized(offset, bytes)) + " of the " +
                std::to_string(bytes) + " bytes read at " + hexadecimal(address) + " in " +

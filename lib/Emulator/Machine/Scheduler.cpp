@@ -32,9 +32,14 @@ Scheduler::Scheduler(Grid &grid) : grid(grid) {
 
 /// Lets the next cluster begin; false when there is none.
 bool Scheduler::admit() {
-  if (next == clusters.count() || resident.size() == mostResident)
+  uint64_t all = clusters.count(), sample = grid.launch.sample;
+  uint64_t wanted = sample ? std::min(sample, all) : all;
+  if (next == wanted || resident.size() == mostResident)
     return false;
-  uint64_t index = next++;
+  // Each sampled one stands in the middle of those that it stands for.
+  uint64_t index = wanted == all ? next : (2 * next + 1) * all / (2 * wanted);
+  ++next;
+  grid.counters.blocks += grid.launch.cluster.count();
   Dim3 place{uint32_t(index % clusters.x), uint32_t(index / clusters.x % clusters.y),
              uint32_t(index / clusters.x / clusters.y)};
   resident.push_back(std::make_unique<Cluster>(grid, place));

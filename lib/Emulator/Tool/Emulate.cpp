@@ -139,6 +139,7 @@ void printCounters(const Counters &counters) {
   auto line = [](const char *what, uint64_t value) {
     std::printf("%-28s %llu\n", what, static_cast<unsigned long long>(value));
   };
+  line("blocks run", counters.blocks);
   line("thread instructions", counters.threadInstructions);
   line("warp instructions", counters.warpInstructions);
   line("global bytes read", counters.globalBytesRead);
@@ -186,6 +187,9 @@ int runEmulate(int argc, char **argv) {
                  "switch between warps at random places drawn from this seed; 0: at barriers only");
   app.add_option("--patience", launch.patience,
                  "warp instructions without any effect after which a launch is given up")
+      ->capture_default_str();
+  app.add_option("--sample", launch.sample,
+                 "run only so many clusters, spread over the grid, to count; 0: all")
       ->capture_default_str();
   app.add_flag("--no-races", noRaces, "do not look for races");
   app.add_flag("--counters", counters, "print what was counted");
