@@ -262,4 +262,22 @@ double device_time(const char *name, quern_descriptor *const *arguments, uint64_
   return seconds;
 }
 
+/// Bytes a second that copies of `bytes` bytes on the device read and write; 0 if there are
+/// problems.
+double device_copy_rate(uint64_t bytes) {
+  double rate = 0;
+  guarded([&] {
+    Device &device = state().device();
+    DeviceBlock from = device.allocate(int64_t(bytes), "a copy", Contents::Zeros);
+    DeviceBlock to = device.allocate(int64_t(bytes), "a copy", Contents::Zeros);
+    for (int i = 0; i < 10; ++i) {
+      auto start = std::chrono::steady_clock::now();
+      device.copy(to.data(), from.data(), int64_t(bytes));
+      std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+      rate = std::max(rate, 2.0 * double(bytes) / time.count());
+    }
+  });
+  return rate;
+}
+
 } // extern "C"

@@ -35,10 +35,13 @@ def describe_gpu():
 
 
 class Runner:
-    def __init__(self, deadline, temporary, isEmulated):
+    def __init__(self, deadline, temporary, isEmulated, table):
         self.deadline, self.temporary = deadline, temporary
         self.environment = dict(os.environ, QUERN_DEVICE_PACKED=FOLDER, PYTHONDONTWRITEBYTECODE="1",
                                 PYTHONPATH=os.path.join(FOLDER, "test", "Numerics"))
+        self.environment["QUERN_DEVICE_DEADLINE"] = str(deadline)
+        if table:
+            self.environment["QUERN_DEVICE_TABLE"] = os.path.abspath(table)
         if isEmulated:
             self.environment["QUERN_DEVICE_QUICK"] = "1"
         self.counts = {"passed": 0, "failed": 0, "skipped": 0}
@@ -64,14 +67,19 @@ class Runner:
         outcome, output, seconds = result
         self.counts[outcome] += 1
         print("%-8s %-28s %6.1f s" % (outcome, check.name, seconds), flush=True)
-        if outcome != "passed":
+        if check.measures:
+            print(output.rstrip(), flush=True)
+        elif outcome != "passed":
             print("    " + "\n    ".join(output.rstrip().splitlines()[-30:]), flush=True)
 
     def run(self, selected, jobs):
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-            started = [(check, pool.submit(self.execute, check)) for check in selected]
+            started = [(check, pool.submit(self.execute, check)) for check in selected if not check.measures]
             for check, future in started:
                 self.report(check, future.result())
+        for check in selected:
+            if check.measures:
+                self.report(check, self.execute(check))
 
 
 def main():
@@ -79,6 +87,7 @@ def main():
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only checks whose name contains it")
     parser.add_argument("--jobs", type=int, default=min(8, os.cpu_count() or 1), help="so many checks at a time")
     parser.add_argument("--seconds", type=float, default=470, help="what has not ended then fails (default 470)")
+    parser.add_argument("--table", metavar="FILE", help="write the table's rows there, as lines of JSON")
     options = parser.parse_args()
     deadline = time.monotonic() + options.seconds
     manifest, problems = suite.read_manifest(FOLDER)
@@ -102,7 +111,7 @@ def main():
     if not manifest["everything"]:
         print("the folder holds a part of the checks: " + ", ".join(manifest["checks"]))
     with tempfile.TemporaryDirectory(prefix="quern-device-") as temporary:
-        runner = Runner(deadline, temporary, isEmulated)
+        runner = Runner(deadline, temporary, isEmulated, options.table)
         runner.run(selected, max(1, options.jobs))
     counts = runner.counts
     print("%d passed, %d failed, %d skipped on %s in %.0f s" % (

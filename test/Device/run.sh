@@ -5,10 +5,10 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # ===----------------------------------------------------------------------------------------------===#
-# Usage: test/Device/run.sh FOLDER [--only NAME]... [--jobs N] [--seconds N]   (or FOLDER/run.sh ...)
+# Usage: test/Device/run.sh FOLDER [--only NAME]... [--jobs N] [--seconds N] [--table FILE]   (or FOLDER/run.sh ...)
 #
 # On a machine with an NVIDIA GPU, its driver, and python3 with NumPy, from a FOLDER that pack.sh filled elsewhere:
-# all kernels against float64 and whole models. The last line counts what passed.
+# all kernels against float64, whole models, and the table of speeds. The last line counts what passed.
 # Exit status: 0 all passed, 1 something failed, 2 the folder is incomplete or the call is wrong, 3 there is no GPU.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)

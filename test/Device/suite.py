@@ -19,8 +19,9 @@ LIMIT = 60 << 20  # bytes of a packed folder
 class Check:
     """One script; `folder` is where it is below test."""
 
-    def __init__(self, name, folder, script, arguments=()):
+    def __init__(self, name, folder, script, arguments=(), measures=False):
         self.name, self.folder, self.arguments = name, folder, list(arguments)
+        self.measures = measures  # it runs alone, and what it prints is the result
         self.script = os.path.join(TESTS, folder, script)
 
 
@@ -36,6 +37,7 @@ def checks():
     yield Check("memory", "Device", "memory.py")
     for name in ("goldens", "agree", "losses", "train"):
         yield Check("models/" + name, "Device", "whole_models.py", [name])
+    yield Check("table", "Device", "table.py", measures=True)
 
 
 def chosen(only):

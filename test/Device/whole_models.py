@@ -92,37 +92,43 @@ def train(model, name, steps, *options):
     return losses(model, name)
 
 
+def bf16_of(values):
+    bits = values.view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
+
+
 def check_losses(models):
-    """In float32 the GPU may be as far from the processor as three times what one rounding of the initial weights
-    changes there: in f32 a step rounds more often than once, but is no less stable. Activations in bf16 have a rounding
-    error of 2^-9; a loss is a mean over many positions, and five such errors are allowed."""
+    """How far rounding takes a run is a matter of the run: the GPU may be as far from the processor as three times what
+    rounding the initial weights once changes there, upwards or downwards by one unit of f32, or to bf16. It rounds more
+    often than once, and no less stably. A rate at which this model learns steadily keeps both small."""
     exact, narrow = models
     steps = 3 if QUICK else 100
     ids = np.zeros((1, 8), np.int32)
     # A step of rate 0 leaves the weights as they were drawn.
-    weights = exact.run("train_step", {"tokens": ids, "targets": ids}, options=[*CPU, "--learning-rate", "0"])
-    weights = {name: value for name, value in weights.items() if name not in ("loss", "gradient_norm")}
-    write(exact.path("start"), weights)
-    signs = np.random.default_rng(1)
-    moved = {name: np.where(signs.random(value.shape) < 0.5, np.nextafter(value, np.float32(np.inf)),
-                            np.nextafter(value, np.float32(-np.inf))) for name, value in weights.items()}
-    write(exact.path("moved"), moved)
+    drawn = exact.run("train_step", {"tokens": ids, "targets": ids}, options=[*CPU, "--learning-rate", "0"])
+    drawn = {name: value for name, value in drawn.items() if name not in ("loss", "gradient_norm")}
+    random = np.random.default_rng(1)
+    starts = {"drawn": drawn, "narrow": {name: bf16_of(value) for name, value in drawn.items()}, "moved": {
+        name: np.nextafter(value, np.where(random.random(value.shape) < 0.5, np.float32(np.inf), np.float32(-np.inf)))
+        for name, value in drawn.items()}}
+    for name, weights in starts.items():
+        write(exact.path(name), weights)
 
-    start, beside = ["--weights", exact.path("start")], ["--weights", exact.path("moved")]
-    host = train(exact, "host", steps, *start, *CPU)
-    sensitivity = np.maximum.accumulate(np.abs(train(exact, "beside", steps, *beside, *CPU) - host))
-    on_gpu = train(exact, "gpu", steps, *start, *GPU)
-    in_bf16 = train(narrow, "bf16", steps, *start)
-    check(len(host) == len(on_gpu) == len(in_bf16) == steps, f"{len(host)}, {len(on_gpu)} and {len(in_bf16)} losses")
+    def curve(model, name, start, device):
+        return train(model, name, steps, "--weights", exact.path(start), "--learning-rate", "3e-4", *device)
+
+    host = curve(exact, "host", "drawn", CPU)
+    check(len(host) == steps, f"{len(host)} losses")
     if not QUICK:
         check(host[-1] < 0.7 * host[0], f"the model does not learn: {host[0]} and {host[-1]} after {steps} steps")
-    # The log holds float32, each with a rounding of its own.
-    error, allowed = np.abs(on_gpu - host), 3 * sensitivity + 1e-6 * host
-    worst = np.argmax(error / allowed)
-    check(error[worst] <= allowed[worst], f"step {worst}: loss {on_gpu[worst]} on the GPU, {host[worst]} on the processor")
-    relative = np.abs(in_bf16 - host) / host
-    check(relative.max() <= 5 * 2.0**-9, f"step {relative.argmax()}: {in_bf16[relative.argmax()]} in bf16, {host[relative.argmax()]} in f32")
-    print(f"{steps} losses: f32 differs by {error.max():.2g} (allowed there {allowed[error.argmax()]:.2g}), bf16 by {relative.max():.2g} of the loss")
+    for what, start, got, unit in (("f32", "moved", curve(exact, "gpu", "drawn", GPU), 2.0**-23),
+                                   ("bf16", "narrow", curve(narrow, "gpu16", "drawn", GPU), 2.0**-8)):
+        # The loss itself is a sum of rounded terms.
+        allowed = 3 * np.maximum.accumulate(np.abs(curve(exact, start, start, CPU) - host)) + 4 * unit * host
+        error = np.abs(got - host)
+        worst = np.argmax(error / allowed)
+        check(error[worst] <= allowed[worst], f"{what}: loss {got[worst]} after {worst} steps, {host[worst]} on the processor")
+        print(f"{steps} losses in {what}: at most {error.max():.2g} from the processor's, {error[worst] / allowed[worst]:.2g} of what is allowed")
 
 
 # Training that is killed, and files that go from one device to the other -------------------------
@@ -184,4 +190,5 @@ def main():
         body(built)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -61,7 +61,7 @@ def _load_device():
         library.device_allocate.restype = library.device_uninitialized.restype = ctypes.c_uint64
         library.device_problems.restype = library.device_describe.restype = ctypes.c_char_p
         library.device_launched.restype = library.device_unpack.restype = ctypes.c_char_p
-        library.device_time.restype = ctypes.c_double
+        library.device_time.restype = library.device_copy_rate.restype = ctypes.c_double
         if not library.device_describe():
             sys.exit(library.device_problems().decode())
         return library
@@ -204,18 +204,23 @@ class Program:
             self.functions[entry.name.decode()] = run, arena
             row += 1
 
+    def load(self):
+        """Makes its code the device's; what went wrong before is forgotten."""
+        _device.device_clear()
+        if Program.loaded is self:
+            return
+        if PACKED:
+            _device.device_load_codes(ctypes.byref(self.code))
+        else:
+            _device.device_load(self.ptx.encode())
+        Program.loaded = self
+
     def __call__(self, name, *arrays, schedule=0):
         """Runs a function; arrays get what the device's memory holds after it."""
         if PACK:
             return
         run, arena_bytes = self.functions[name]
-        _device.device_clear()
-        if Program.loaded is not self:
-            if PACKED:
-                _device.device_load_codes(ctypes.byref(self.code))
-            else:
-                _device.device_load(self.ptx.encode())
-            Program.loaded = self
+        self.load()
         if not PACKED:
             _device.device_schedule(ctypes.c_uint64(schedule))
         addresses = {}
