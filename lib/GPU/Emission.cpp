@@ -182,7 +182,7 @@ public:
     SmallVector<Value> fields{kernelName(kernel)};
     for (Value blocks : {grid.x, grid.y, grid.z})
       fields.push_back(blocks ? integer(blocks) : constant(1));
-    for (int64_t size : {threads, 1L, 1L, 1L, 1L, 1L, sharedBytes, count})
+    for (int64_t size : {threads, 1L, 1L, grid.cluster, 1L, 1L, sharedBytes, count})
       fields.push_back(constant(size));
     fields.push_back(addresses);
     LLVM::CallOp::create(b, loc, runtimeFunction("quern_device_launch", 1),

@@ -7,6 +7,8 @@
 // A block computes tiles of C, one after the other. One of its warp groups keeps a ring of stages
 // in shared memory full, by the tensor memory accelerator, which does not stop between tiles; two
 // others multiply what a stage holds, each its half of the tile's rows, with the sums in registers.
+// Of large products, the two blocks of a cluster take tiles below each other, and each reads one
+// half of the columns of B for both: the second-level cache is what limits them.
 
 #include "GemmSumStore.h"
 #include "TensorCopy.h"
@@ -28,8 +30,13 @@ constexpr int64_t shortestPart = 512;
 /// What a block works on at a time.
 struct WgmmaTile {
   int64_t columns; ///< 128 or 256
+  /// So many blocks, a cluster, take tiles below each other at a time. Each brings its share of the
+  /// columns of B, which all of them need, to all of them.
+  int64_t cluster;
 
-  static constexpr int64_t consumers = 2; ///< warp groups
+  int64_t rowsOfCluster() const { return cluster * rows; }
+  int64_t ownColumns() const { return columns / cluster; } ///< that a block brings
+  static constexpr int64_t consumers = 2;                  ///< warp groups
   static constexpr int64_t groupRows = 64;
   static constexpr int64_t rows = consumers * groupRows;
   static constexpr int64_t depth = 64; ///< of a stage: a row of 128 bytes
@@ -61,8 +68,11 @@ struct Schedule {
   int64_t parts;
   Value partialSums; ///< [parts, M, N] where parts > 1
 
-  Work tile(Thread &t, const WgmmaTile &tile, Value number) const {
-    TilePlace place = tilePlace(t, whole, WgmmaTile::rows, tile.columns, number);
+  /// The tile of block `rank` (i32) of a cluster whose tiles have this number.
+  Work tile(Thread &t, const WgmmaTile &tile, Value number, Value rank) const {
+    TilePlace place = tilePlace(t, whole, tile.rowsOfCluster(), tile.columns, number);
+    Value below = mulIndex(t, rank, t.int32(WgmmaTile::rows));
+    place.row = addIndex(t, place.row, t.toIndex(below));
     Problem problem = whole.on(t, parts > 1 ? t.index(0) : place.layer);
     DepthRange range{t.index(0), problem.depth};
     if (parts > 1) {
@@ -75,9 +85,10 @@ struct Schedule {
             t.int32(range.from)};
   }
 
+  /// How many such numbers there are.
   Value count(Thread &t, const WgmmaTile &tile) const {
     Value layers = parts > 1 ? t.index(parts) : whole.batch;
-    return t.int32(mulIndex(t, tileCount(t, whole, WgmmaTile::rows, tile.columns), layers));
+    return t.int32(mulIndex(t, tileCount(t, whole, tile.rowsOfCluster(), tile.columns), layers));
   }
 };
 
@@ -86,7 +97,8 @@ class WgmmaBlock {
 public:
   WgmmaBlock(Thread &t, const WgmmaTile &tile, const Schedule &schedule, ValueRange maps)
       : t(t), tile(tile), schedule(schedule), mapOfA(maps[0]), mapOfB(maps[1]),
-        ring(t, tile.stages(), tile.stageBytes(), WgmmaTile::consumers * warpsOfGroup),
+        ring(t, tile.stages(), tile.stageBytes(), WgmmaTile::consumers * warpsOfGroup,
+             tile.cluster),
         store(t, WgmmaTile::consumers * warpsOfGroup) {}
 
   void run();
@@ -99,9 +111,8 @@ private:
   void forEachTile(llvm::function_ref<Place(const Work &, const Place &)> body);
   Place fill(const Work &work, const Place &place);
   Place empty(const Work &work, const Place &place, Value warp);
-  void release(Value stage, Value wasUsed);
   void copy(const Matrix &matrix, bool depthInRows, Value map, Value across, int64_t extent,
-            Value depth, Value layer, const Pointer &to, const Mbarrier &barrier);
+            Value depth, Value layer, const Pointer &to, const Mbarrier &barrier, int64_t blocks);
 
   Thread &t;
   const WgmmaTile &tile;
@@ -109,20 +120,28 @@ private:
   Value mapOfA, mapOfB;
   Ring ring;
   SumStore store;
+  Value rank; ///< i32: of this block in its cluster
 };
 
 void WgmmaBlock::run() {
+  rank = tile.cluster > 1 ? clusterRank(t) : t.int32(0);
   ring.initialize(t);
   choose(t, t.less(t.thread(), t.index(warpGroupSize)), [&] { produce(); }, [&] { consume(); });
+  // No block ends while another still writes to its shared memory or arrives at its barriers.
+  if (tile.cluster > 1)
+    clusterBarrier(t);
 }
 
 /// Runs `body` for each of the block's tiles, with the ring's place before it; it returns the place
 /// after it.
 void WgmmaBlock::forEachTile(llvm::function_ref<Place(const Work &, const Place &)> body) {
   Place first = ring.first(t);
-  t.strided(t.int32(t.block(0)), schedule.count(t, tile), t.int32(t.blocks(0)),
+  auto clusters = [&](Value blocks) -> Value {
+    return t.builder.createOrFold<arith::DivUIOp>(t.loc, t.int32(blocks), t.int32(tile.cluster));
+  };
+  t.strided(clusters(t.block(0)), schedule.count(t, tile), clusters(t.blocks(0)),
             {first.stage, first.parity}, [&](Value number, ValueRange carried) {
-              Place after = body(schedule.tile(t, tile, number), {carried[0], carried[1]});
+              Place after = body(schedule.tile(t, tile, number, rank), {carried[0], carried[1]});
               return SmallVector<Value>{after.stage, after.parity};
             });
 }
@@ -139,36 +158,39 @@ void WgmmaBlock::produce() {
 WgmmaBlock::Place WgmmaBlock::fill(const Work &work, const Place &first) {
   const Problem &problem = work.problem;
   Value row = t.int32(work.place.row), column = t.int32(work.place.column);
-  SmallVector<Value> last =
-      t.strided(t.int32(0), work.steps, t.int32(1), {first.stage, first.parity},
-                [&](Value step, ValueRange carried) {
-                  Place place{carried[0], carried[1]};
-                  ring.awaitEmpty(t, place);
-                  Mbarrier full = ring.full(t, place.stage);
-                  full.arriveExpecting(t, tile.stageBytes());
-                  Value depth =
-                      addIndex(t, work.from, mulIndex(t, step, t.int32(WgmmaTile::depth)));
-                  Pointer to = ring.memory(t, place.stage);
-                  copy(problem.a, problem.depthInRowsOfA, mapOfA, row, WgmmaTile::rows, depth,
-                       work.place.layer, to, full);
-                  copy(problem.b, problem.depthInRowsOfB, mapOfB, column, tile.columns, depth,
-                       work.place.layer, to.at(t, WgmmaTile::bytesOfA()), full);
-                  Place next = ring.next(t, place);
-                  return SmallVector<Value>{next.stage, next.parity};
-                });
+  // Each column takes the same room, whether it is a row of a box or 64 of them make a box.
+  Value share = mulIndex(t, rank, t.int32(tile.ownColumns()));
+  SmallVector<Value> last = t.strided(
+      t.int32(0), work.steps, t.int32(1), {first.stage, first.parity},
+      [&](Value step, ValueRange carried) {
+        Place place{carried[0], carried[1]};
+        ring.awaitEmpty(t, place);
+        Mbarrier full = ring.full(t, place.stage);
+        full.arriveExpecting(t, tile.stageBytes());
+        Value depth = addIndex(t, work.from, mulIndex(t, step, t.int32(WgmmaTile::depth)));
+        Pointer to = ring.memory(t, place.stage);
+        copy(problem.a, problem.depthInRowsOfA, mapOfA, row, WgmmaTile::rows, depth,
+             work.place.layer, to, full, /*blocks=*/1);
+        copy(problem.b, problem.depthInRowsOfB, mapOfB, addIndex(t, column, share),
+             tile.ownColumns(), depth, work.place.layer,
+             to.at(t, WgmmaTile::bytesOfA()).at(t, mulIndex(t, share, t.int32(swizzleBytes))), full,
+             tile.cluster);
+        Place next = ring.next(t, place);
+        return SmallVector<Value>{next.stage, next.parity};
+      });
   return {last[0], last[1]};
 }
 
 /// Starts the copies of an operand's part of a stage: `extent` rows or columns from `across` (i32)
-/// on.
+/// on, to as many blocks.
 void WgmmaBlock::copy(const Matrix &matrix, bool depthInRows, Value map, Value across,
                       int64_t extent, Value depth, Value layer, const Pointer &to,
-                      const Mbarrier &barrier) {
+                      const Mbarrier &barrier, int64_t blocks) {
   SmallVector<Value> batch = matrix.batchCoordinates(t, layer);
   auto copyFrom = [&](Value column, Value row, int64_t bytes) {
     SmallVector<Value> coordinates{column, row};
     llvm::append_range(coordinates, batch);
-    copyBox(t, to.at(t, bytes), map, coordinates, barrier);
+    copyBox(t, to.at(t, bytes), map, coordinates, barrier, blocks);
   };
   if (depthInRows)
     return copyFrom(depth, across, 0);
@@ -181,11 +203,6 @@ void WgmmaBlock::consume() {
   setRegisters(t, WgmmaTile::consumerRegisters, /*increase=*/true);
   Value warp = arith::SubIOp::create(t.builder, t.loc, t.int32(t.warp()), t.int32(warpsOfGroup));
   forEachTile([&](const Work &work, const Place &place) { return empty(work, place, warp); });
-}
-
-/// This warp is done with a stage.
-void WgmmaBlock::release(Value stage, Value wasUsed) {
-  t.when(t.both(wasUsed, t.equal(t.lane(), t.index(0))), [&] { ring.empty(t, stage).arrive(t); });
 }
 
 WgmmaBlock::Place WgmmaBlock::empty(const Work &work, const Place &first, Value warp) {
@@ -209,16 +226,21 @@ WgmmaBlock::Place WgmmaBlock::empty(const Work &work, const Place &first, Value 
                         problem.depthInRowsOfB};
         SmallVector<Value> sums =
             startProduct(t, problem.a.element, a, b, tile.columns, carried.drop_front(3));
-        release(before, isNot0(step));
+        ring.release(t, before, isNot0(step));
         Place next = ring.next(t, place);
         SmallVector<Value> result{next.stage, next.parity, place.stage};
         llvm::append_range(result, sums);
         return result;
       });
   SmallVector<Value> sums = awaitProducts(t, ValueRange(last).drop_front(3));
-  release(last[2], isNot0(work.steps));
+  ring.release(t, last[2], isNot0(work.steps));
   store.finish(problem, work.place, tile.columns, warp, sums);
   return {last[0], last[1]};
+}
+
+/// How many tiles C and the batch have, those of a cluster together.
+Value tilesOf(Emission &e, const Problem &host, const WgmmaTile &tile) {
+  return mulIndex(e, tileCount(e, host, tile.rowsOfCluster(), tile.columns), host.batch);
 }
 
 /// The map of an operand, in boxes of which a stage has one, or one for every 64 of its `extent`
@@ -227,11 +249,18 @@ TensorMap mapOf(Emission &e, const Matrix &matrix, bool depthInRows, int64_t ext
   return matrix.tensorMap(e, depthInRows ? extent : WgmmaTile::depth);
 }
 
-/// C by tiles of so many columns. With `parts` above 1, which needs M and N static and no batch, as
-/// many blocks share the depth of each tile.
-void emitTiles(Emission &e, const Product &product, int64_t columns, int64_t parts) {
+/// i1: `condition`, and that `size` is no less than `least`.
+Value requireAtLeast(Emission &e, Value condition, Value size, int64_t least) {
+  OpBuilder &b = e.builder;
+  Value holds =
+      b.createOrFold<arith::CmpIOp>(e.loc, arith::CmpIPredicate::uge, size, e.index(least));
+  return b.createOrFold<arith::AndIOp>(e.loc, condition, holds);
+}
+
+/// C by such tiles. With `parts` above 1, which needs M and N static and no batch, as many clusters
+/// share the depth of each tile.
+void emitTiles(Emission &e, const Product &product, const WgmmaTile &tile, int64_t parts) {
   Problem host = product.describe(e, product.operands);
-  WgmmaTile tile{columns};
   SmallVector<Value> operands(product.operands);
   Value partialSums;
   if (parts > 1) {
@@ -240,10 +269,11 @@ void emitTiles(Emission &e, const Product &product, int64_t columns, int64_t par
     operands.push_back(partialSums);
   }
   TensorMap maps[] = {mapOf(e, host.a, host.depthInRowsOfA, WgmmaTile::rows),
-                      mapOf(e, host.b, host.depthInRowsOfB, columns)};
-  Value tiles = mulIndex(e, tileCount(e, host, WgmmaTile::rows, columns),
-                         mulIndex(e, host.batch, e.index(parts)));
-  e.launch({atMost(e, tiles, multiprocessors), {}, {}}, WgmmaTile::threads, operands, maps,
+                      mapOf(e, host.b, host.depthInRowsOfB, tile.ownColumns())};
+  Value numbers = mulIndex(e, tilesOf(e, host, tile), e.index(parts));
+  Value clusters = atMost(e, numbers, multiprocessors / tile.cluster);
+  Grid grid{mulIndex(e, clusters, e.index(tile.cluster)), {}, {}, tile.cluster};
+  e.launch(grid, WgmmaTile::threads, operands, maps,
            [&](Thread &t, ValueRange onDevice, ValueRange mapsOnDevice) {
              Schedule schedule{product.describe(t, onDevice.take_front(product.operands.size())),
                                parts, parts > 1 ? onDevice.back() : Value()};
@@ -253,17 +283,17 @@ void emitTiles(Emission &e, const Product &product, int64_t columns, int64_t par
     emitSumOfParts(e, product, partialSums);
 }
 
-/// Into how many parts to divide the depth of a product of so many tiles: those with which the
-/// blocks are busy for most of the time, where each part costs as much as a fiftieth of the whole
-/// for its sums to be written and added.
-int64_t partsOf(int64_t tiles, Value depth) {
+/// Into how many parts to divide the depth of a product of so many tiles, of which `clusters` take
+/// one at a time: those with which they are busy for most of the time, where each part costs as
+/// much as a fiftieth of the whole for its sums to be written and added.
+int64_t partsOf(int64_t tiles, int64_t clusters, Value depth) {
   constexpr int64_t most = 16, costOfPart = 50;
   int64_t limit = most, best = 1;
   if (auto known = constantOf(depth))
     limit = std::max<int64_t>(1, std::min(limit, *known / shortestPart));
   double least = 0;
   for (int64_t parts = 1; parts <= limit; ++parts) {
-    auto rounds = static_cast<double>(llvm::divideCeil(tiles * parts, multiprocessors));
+    auto rounds = static_cast<double>(llvm::divideCeil(tiles * parts, clusters));
     double time = rounds / static_cast<double>(parts) + (parts > 1 ? rounds / costOfPart : 0);
     if (parts == 1 || time < least) {
       least = time;
@@ -273,27 +303,39 @@ int64_t partsOf(int64_t tiles, Value depth) {
   return best;
 }
 
-/// Large tiles where they are many enough for all multiprocessors, smaller ones otherwise.
+/// Large tiles by clusters where they keep multiprocessors busy, parts of the depth counted, and
+/// little of them lies outside of C; small ones otherwise.
 void emitBySize(Emission &e, const Product &product) {
-  constexpr int64_t large = 256, small = 128;
+  constexpr WgmmaTile large{256, 2}, small{128, 1};
+  constexpr int64_t largeAtATime = multiprocessors / large.cluster;
+  // Of so many rows at most every ninth tile lies outside.
+  constexpr int64_t manyRows = 7 * WgmmaTile::rows + 1;
   Problem host = product.describe(e, product.operands);
-  auto tilesOf = [&](int64_t columns) {
-    return mulIndex(e, tileCount(e, host, WgmmaTile::rows, columns), host.batch);
-  };
-  auto known = constantOf(tilesOf(large));
-  if (!known) {
-    Value isLarge = arith::CmpIOp::create(e.builder, e.loc, arith::CmpIPredicate::uge,
-                                          tilesOf(large), e.index(multiprocessors));
+  Value largeTiles = tilesOf(e, host, large);
+  auto tiles = constantOf(largeTiles);
+  if (!tiles) {
+    Value isLarge = arith::ConstantOp::create(e.builder, e.loc, e.builder.getBoolAttr(true));
+    auto require = [&](Value size, int64_t least) {
+      isLarge = requireAtLeast(e, isLarge, size, least);
+    };
+    require(largeTiles, largeAtATime);
+    require(host.rows, manyRows);
+    require(host.columns, small.columns + 1);
     return either(
         e, isLarge, [&] { emitTiles(e, product, large, 1); },
         [&] { emitTiles(e, product, small, 1); });
   }
-  bool hasParts = constantOf(host.batch) == 1;
-  int64_t columns = *known >= multiprocessors ? large : small;
-  // Parts keep blocks busy as well, and large tiles read less.
-  if (hasParts && *constantOf(host.columns) > small && partsOf(*known, host.depth) > 1)
-    columns = large;
-  emitTiles(e, product, columns, hasParts ? partsOf(*constantOf(tilesOf(columns)), host.depth) : 1);
+  auto partsFor = [&](const WgmmaTile &tile) -> int64_t {
+    if (constantOf(host.batch) != 1)
+      return 1;
+    return partsOf(*constantOf(tilesOf(e, host, tile)), multiprocessors / tile.cluster, host.depth);
+  };
+  int64_t rows = *constantOf(host.rows);
+  bool fits = *constantOf(host.columns) > small.columns &&
+              (rows >= manyRows || llvm::divideCeil(rows, WgmmaTile::rows) % large.cluster == 0);
+  bool isBusy = *tiles * partsFor(large) >= largeAtATime * 3 / 4;
+  const WgmmaTile &tile = fits && isBusy ? large : small;
+  emitTiles(e, product, tile, partsFor(tile));
 }
 
 /// i1 of the host: whether the operands can be copied, and it is worth it; null where not.
@@ -305,14 +347,9 @@ Value suits(Emission &e, const Problem &host) {
   if (!a || !b)
     return {};
   Value result = e.builder.createOrFold<arith::AndIOp>(e.loc, a, b);
-  auto require = [&](Value size, int64_t least) {
-    Value holds = e.builder.createOrFold<arith::CmpIOp>(e.loc, arith::CmpIPredicate::uge, size,
-                                                        e.index(least));
-    result = e.builder.createOrFold<arith::AndIOp>(e.loc, result, holds);
-  };
-  require(host.rows, leastRows);
+  result = requireAtLeast(e, result, host.rows, leastRows);
   for (Value size : {host.columns, host.depth, host.batch})
-    require(size, 1);
+    result = requireAtLeast(e, result, size, 1);
   return result;
 }
 

@@ -25,17 +25,25 @@ public:
 
   void initialize(Thread &thread, int64_t arrivals) const;
   void arrive(Thread &thread) const;
+  /// Arrives at the barrier that has this place in block `rank` (i32) of the cluster.
+  void arriveAt(Thread &thread, mlir::Value rank) const;
   /// Arrives, and `bytes` are to come in this phase by asynchronous copies.
   void arriveExpecting(Thread &thread, int64_t bytes) const;
   /// Waits until the phase of this parity (i32) is complete, where `parity` is that of the phase
-  /// under way or of the one before it.
-  void await(Thread &thread, mlir::Value parity) const;
+  /// under way or of the one before it. `ofCluster`: other blocks arrive here as well.
+  void await(Thread &thread, mlir::Value parity, bool ofCluster = false) const;
 
   mlir::Value address(Thread &thread) const { return place.sharedAddress(thread); }
 
 private:
   Pointer place;
 };
+
+/// i32: which block of its cluster this is.
+mlir::Value clusterRank(Thread &thread);
+/// All threads of the cluster's blocks wait for each other; what they wrote to shared memory before
+/// is visible after.
+void clusterBarrier(Thread &thread);
 
 /// Makes what this thread initialized known to asynchronous copies; a barrier of the block makes it
 /// known to its threads.
@@ -45,10 +53,11 @@ void publishMbarriers(Thread &thread);
 class Ring {
 public:
   /// `stages` of `stageBytes` each (a multiple of sharedAlignment). A stage is full when one thread
-  /// has arrived and the bytes that it expects have come, and empty when `consumers` have arrived.
-  Ring(Thread &thread, int64_t stages, int64_t stageBytes, int64_t consumers);
+  /// has arrived and the bytes that it expects have come, and empty when `consumers` of each of the
+  /// `blocks` of a cluster are done with it: their stages are filled together.
+  Ring(Thread &thread, int64_t stages, int64_t stageBytes, int64_t consumers, int64_t blocks = 1);
 
-  /// All threads of the block make the ring ready.
+  /// All threads of the cluster make their rings ready.
   void initialize(Thread &thread) const;
 
   /// A stage and the round in which it is its turn, as values that loops carry (i32).
@@ -61,14 +70,18 @@ public:
   /// Where the stage's bytes lie.
   Pointer memory(Thread &thread, mlir::Value stage) const;
   Mbarrier full(Thread &thread, mlir::Value stage) const;
-  Mbarrier empty(Thread &thread, mlir::Value stage) const;
+  /// A warp is one of the consumers: all its lanes say that they are done with the stage, where
+  /// `isUsed` (i1, the same in all of them).
+  void release(Thread &thread, mlir::Value stage, mlir::Value isUsed) const;
   /// Waits until consumers are done with what the stage held in the round before. At once in the
   /// first.
   void awaitEmpty(Thread &thread, const Place &place) const;
   void awaitFull(Thread &thread, const Place &place) const;
 
 private:
-  int64_t stages, stageBytes, consumers;
+  Mbarrier empty(Thread &thread, mlir::Value stage) const;
+
+  int64_t stages, stageBytes, consumers, blocks;
   Pointer bytes, barriers;
 };
 

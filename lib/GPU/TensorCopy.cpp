@@ -12,7 +12,7 @@ using namespace mlir;
 namespace quern::nvidia {
 
 void copyBox(Thread &t, const Pointer &shared, Value map, ValueRange coordinates,
-             const Mbarrier &barrier) {
+             const Mbarrier &barrier, int64_t blocks) {
   SmallVector<Value> operands{shared.sharedAddress(t), map, barrier.address(t)};
   std::string place, constraints = "r,l,r";
   for (Value coordinate : coordinates) {
@@ -20,10 +20,19 @@ void copyBox(Thread &t, const Pointer &shared, Value map, ValueRange coordinates
     constraints += ",r";
     operands.push_back(coordinate);
   }
-  t.assembly("cp.async.bulk.tensor." + Twine(coordinates.size()) +
-                 "d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [$0], [$1, {" + place +
-                 "}], [$2];",
-             constraints + Twine(",~{memory}"), operands);
+  std::string text = "cp.async.bulk.tensor." + std::to_string(coordinates.size()) +
+                     "d.shared::cluster.global.tile.mbarrier::complete_tx::bytes";
+  std::string addresses = " [$0], [$1, {" + place + "}], [$2]";
+  if (blocks > 1) {
+    text += ".multicast::cluster" + addresses + ", $" + std::to_string(operands.size());
+    constraints += ",h";
+    auto all = static_cast<int16_t>((1 << blocks) - 1);
+    operands.push_back(
+        arith::ConstantOp::create(t.builder, t.loc, t.builder.getI16IntegerAttr(all)));
+  } else {
+    text += addresses;
+  }
+  t.assembly(text + ";", constraints + ",~{memory}", operands);
 }
 
 Value electLane(Thread &t) {

@@ -14,9 +14,10 @@ namespace quern::nvidia {
 /// Starts the copy of the box that begins at `coordinates` (i32, dimension 0 first; they may lie
 /// outside, where the tensor counts as zeros) to `shared`, a multiple of 128 bytes, or of
 /// sharedAlignment where the map swizzles. Its bytes count for the barrier's phase. One thread does
-/// this. PTX ISA 8.3, section 9.7.8.24.9.
+/// this. With `blocks` above 1 it comes to the same places in so many blocks, all of the cluster.
+/// PTX ISA 8.3, section 9.7.8.24.9.
 void copyBox(Thread &thread, const Pointer &shared, mlir::Value map, mlir::ValueRange coordinates,
-             const Mbarrier &barrier);
+             const Mbarrier &barrier, int64_t blocks = 1);
 
 /// i1: true in one lane of the warp, all of whose lanes come here. Told so, and not by a comparison
 /// of its number, ptxas starts copies without asking at each which lanes want one.

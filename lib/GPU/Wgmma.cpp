@@ -28,6 +28,8 @@ Value SharedOperand::descriptor(Thread &t, int64_t slice) const {
       swizzle128 << 62 | (patternBytes >> 4) << 32 | (isDepthMajor ? 1 : boxBytes >> 4) << 16;
   OpBuilder &b = t.builder;
   Value place = emission::addIndex(t, address, t.int32(static_cast<int64_t>(slice * sliceBytes)));
+  // The bits above are those of the block in its cluster.
+  place = arith::AndIOp::create(b, t.loc, place, t.int32(0x3FFFF));
   place = arith::ShRUIOp::create(b, t.loc, place, t.int32(4));
   place = arith::ExtUIOp::create(b, t.loc, b.getI64Type(), place);
   Value rest =

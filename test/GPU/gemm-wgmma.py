@@ -6,17 +6,18 @@
 #===---------------------------------------------------------------------------------------------===#
 # RUN: %python %s
 """Products of bf16 and f16 by TMA and wgmma against float64: which rows run along the depth, sizes that are no multiple
-of a tile, epilogues, batches, depths in parts, more tiles than blocks; and that operands which TMA cannot copy, or of
+of a tile, epilogues, batches, depths in parts, clusters, more tiles than blocks; and that operands which TMA cannot copy, or of
 few rows, are multiplied otherwise. ptxas, where there is one, neither spills nor warns."""
 
 from device import Program, check_assembly
 from gemm import ACTIVATIONS, Batch, Case
 
 bf16 = {"element": "bf16"}
+CLUSTERS = "clusters"
 
 
 def cases():
-    """Products and, for each of their sizes, whether warp groups compute it."""
+    """Products and, for each of their sizes, whether warp groups compute it, or clusters of blocks of them."""
     yield Case(130, 72, 200, elements={"c": "f32"}, **bf16), [True]
     yield Case(130, 57, 200, b=True, **bf16), [True]
     yield Case(136, 72, 201, a=True, elements={"c": "f32"}, **bf16), [True]
@@ -41,10 +42,12 @@ def cases():
     yield Case(70, 72, 64, accumulate=True, elements={"c": "f32"}, **bf16), [True]
     yield Case(65, 130, 136, element="f16", bias=True, activation="relu"), [False]
     yield Case(65, 130, 136, b=True, element="f16", bias=True, activation="relu"), [True]
-    # The depth in parts; large tiles, and more tiles than blocks.
+    # The depth in parts, some of which are empty; large tiles, by clusters, and more of them than clusters.
+    yield Case(512, 520, 700, a=True, dynamic="k", elements={"c": "f32"}, **bf16), [CLUSTERS]
     yield Case(136, 264, 1100, a=True, accumulate=True, elements={"c": "f32"}, **bf16), [True]
     yield Case(130, 300, 1088, b=True, bias=True, activation="silu", **bf16), [True]
-    yield Case([1100, 1500], 2904, 24, dynamic="m", bias=True, **bf16), [True, True]
+    yield Case([1100, 1500], 2904, 24, dynamic="m", bias=True, **bf16), [True, CLUSTERS]
+    yield Case([1500], 2907, 24, dynamic="m", b=True, **bf16), [CLUSTERS]
     # Batches.
     for flags in ({}, {"a": True}, {"b": True}, {"a": True, "b": True}):
         yield Batch([2, 3], 72, 40, 88, **flags, **bf16), [True]
@@ -58,12 +61,13 @@ def main():
     check_assembly(program)
     kernels = program.kernels()
     for i, (case, expected) in enumerate(chosen):
-        for m, isWgmma in zip(case.sizes, expected, strict=True):
+        for m, wanted in zip(case.sizes, expected, strict=True):
             case.check(program, "f%d" % i, m)
             if kernels:  # and something ran
-                texts = [kernels[name] for name in program.launched()]
-                used = ["wgmma.mma_async" in text and "cp.async.bulk.tensor" in text for text in texts]
-                assert any(used) == isWgmma, "%s with m=%d: %s" % (case.text("f"), m, program.launched())
+                ptx = "".join(kernels[name] for name in program.launched())
+                used = "wgmma.mma_async" in ptx and "cp.async.bulk.tensor" in ptx
+                used = CLUSTERS if ".multicast::cluster" in ptx else used
+                assert used == wanted, "%s with m=%d: %s" % (case.text("f"), m, program.launched())
     print("%d products" % len(chosen))
 
 

@@ -27,6 +27,9 @@ namespace quern::nvidia {
 /// Blocks of a launch in each dimension: indices of the host.
 struct Grid {
   mlir::Value x, y, z; ///< null where it is 1
+  /// So many blocks, neighbours in x, which is a multiple of it, run at the same time and reach
+  /// each other's shared memory. Above 1 for sm_90 and newer alone.
+  int64_t cluster = 1;
 };
 
 /// Bytes of an encoded tensor map, and of what its address is a multiple.
