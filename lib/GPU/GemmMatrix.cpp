@@ -181,7 +181,8 @@ SmallVector<Value> Matrix::batchCoordinates(Thread &t, Value index) const {
   SmallVector<Value> sizes, coordinates;
   for (const Dimension &dim : batchDims)
     sizes.push_back(dim.size);
-  for (Value coordinate : llvm::reverse(delinearize(t, index, sizes)))
+  SmallVector<Value> outermostFirst = delinearize(t, index, sizes);
+  for (Value coordinate : llvm::reverse(outermostFirst))
     coordinates.push_back(t.int32(coordinate));
   return coordinates;
 }
