@@ -112,18 +112,18 @@ def check_losses(models):
         name: np.nextafter(value, np.where(random.random(value.shape) < 0.5, np.float32(np.inf), np.float32(-np.inf)))
         for name, value in drawn.items()}}
     for name, weights in starts.items():
-        write(exact.path(name), weights)
+        write(exact.path(name + ".safetensors"), weights)
 
     def curve(model, name, start, device):
-        return train(model, name, steps, "--weights", exact.path(start), "--learning-rate", "3e-4", *device)
+        return train(model, name, steps, "--weights", exact.path(start + ".safetensors"), "--learning-rate", "3e-4", *device)
 
     host = curve(exact, "host", "drawn", CPU)
     check(len(host) == steps, f"{len(host)} losses")
     if not QUICK:
         check(host[-1] < 0.7 * host[0], f"the model does not learn: {host[0]} and {host[-1]} after {steps} steps")
-    for what, start, got, unit in (("f32", "moved", curve(exact, "gpu", "drawn", GPU), 2.0**-23),
+    for what, start, got, unit in (("f32", "moved", curve(exact, "gpu", "drawn", GPU), 2.0**-21),
                                    ("bf16", "narrow", curve(narrow, "gpu16", "drawn", GPU), 2.0**-8)):
-        # The loss itself is a sum of rounded terms.
+        # The loss itself is a sum of rounded terms: ex2.approx and its argument lose 2^-21 (PTX ISA 8.3, "ex2").
         allowed = 3 * np.maximum.accumulate(np.abs(curve(exact, start, start, CPU) - host)) + 4 * unit * host
         error = np.abs(got - host)
         worst = np.argmax(error / allowed)
