@@ -5,7 +5,7 @@
 //
 //===---------------------------------------------------------------------------------------------===//
 
-#include "Attention.h"
+#include "AttentionMma.h"
 #include "Emitters.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -172,7 +172,7 @@ LogicalResult emit(kernel::AttentionOp op, ValueRange operands, Emission &e) {
     return failure();
   if (isDecodeAttention(op))
     emitDecodeAttention(op, operands, e);
-  else if (hasTensorAttention(in.getQ(), in.getK(), in.getV(), in.getOutputs()[0]))
+  else if (hasTensorTiles({in.getQ(), in.getK(), in.getV(), in.getOutputs()[0]}))
     emitTensorAttention(op, operands, e);
   else
     emitForwardAttention(op, operands, e);

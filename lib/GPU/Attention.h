@@ -97,8 +97,7 @@ bool isDecodeAttention(kernel::AttentionOp op);
 void emitDecodeAttention(kernel::AttentionOp op, mlir::ValueRange operands, Emission &emission);
 /// Attention with multiply-adds in f32.
 void emitForwardAttention(kernel::AttentionOp op, mlir::ValueRange operands, Emission &emission);
-/// Attention by tensor cores, for bf16 and f16: whether they can, and how.
-bool hasTensorAttention(mlir::Value q, mlir::Value k, mlir::Value v, mlir::Value o);
+/// Attention by tensor cores, where Q, K, V and O have tiles for them (AttentionMma.h).
 void emitTensorAttention(kernel::AttentionOp op, mlir::ValueRange operands, Emission &emission);
 
 } // namespace quern::nvidia

@@ -32,6 +32,13 @@ HalfMatrix::HalfMatrix(Thread &t, int64_t rows, int64_t columns, Type element)
     : rows(rows), columns(columns), pitch(pitchOf(columns)),
       start(t, t.shared({rows, pitchOf(columns)}, element)) {}
 
+HalfMatrix HalfMatrix::part(Thread &t, Value row, int64_t count) const {
+  HalfMatrix result = *this;
+  result.rows = count;
+  result.start = at(t, row, t.int32(0));
+  return result;
+}
+
 Pointer HalfMatrix::at(Thread &t, Value row, Value column) const {
   return start.at(t, addIndex(t, mulIndex(t, row, t.int32(pitch)), column));
 }

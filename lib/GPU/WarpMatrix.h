@@ -42,6 +42,9 @@ public:
   int64_t pitch = 0; ///< elements from one row to the next
   Pointer start;
 
+  /// The `count` rows from `row` (i32) on.
+  HalfMatrix part(Thread &thread, mlir::Value row, int64_t count) const;
+
   /// The element at a row (i32) and a column (i32).
   Pointer at(Thread &thread, mlir::Value row, mlir::Value column) const;
 
