@@ -99,6 +99,10 @@ void emitDecodeAttention(kernel::AttentionOp op, mlir::ValueRange operands, Emis
 void emitForwardAttention(kernel::AttentionOp op, mlir::ValueRange operands, Emission &emission);
 /// Attention by tensor cores, where Q, K, V and O have tiles for them (AttentionMma.h).
 void emitTensorAttention(kernel::AttentionOp op, mlir::ValueRange operands, Emission &emission);
+/// dQ, dK and dV by tensor cores from D: whether they can, and how.
+bool hasTensorBackward(kernel::AttentionBackwardOp op, mlir::ValueRange operands);
+void emitTensorBackward(kernel::AttentionBackwardOp op, mlir::ValueRange operands,
+                        Emission &emission);
 
 } // namespace quern::nvidia
 

@@ -266,13 +266,17 @@ LogicalResult emit(Op op, ValueRange operands, Emission &e) {
   Op::Adaptor host(operands, op);
   if (failed(checkAttention(op, operands, host.getQ(), host.getV())))
     return failure();
+  emitRowSums(op, operands, e);
+  if (hasTensorBackward(op, operands)) {
+    emitTensorBackward(op, operands, e);
+    return success();
+  }
   auto width = [](Value x) { return cast<MemRefType>(x.getType()).getDimSize(3); };
   // Two tiles of scores and two of gradients have to fit in registers.
   constexpr TileSizes choice[] = {{64, 32}, {32, 32}, {32, 16}, {16, 16}};
   TileSizes size = chooseTiles(e.architecture, choice, [&](TileSizes tile) {
     return sharedBytes(tile, width(host.getQ()), width(host.getV()));
   });
-  emitRowSums(op, operands, e);
   emitGradient<KeyGradients>(op, operands, e.dim(host.getK(), 2), size, e);
   emitGradient<QueryGradient>(op, operands, e.dim(host.getQ(), 2), size, e);
   return success();

@@ -98,7 +98,6 @@ private:
   Value warpRow;                    ///< i32: the first row of this warp
   std::optional<Visibility> visibility;
   HalfMatrix queries, keys, values;
-  std::optional<HalfRows> keyRows, valueRows;
 };
 
 SmallVector<Value> Forward::flatten(const State &state) {
@@ -163,8 +162,12 @@ HalfMatrix Forward::stageOf(const HalfMatrix &matrix, Value firstKey) {
 
 void Forward::copyTile(Value firstKey) {
   Value first = t.toIndex(firstKey), last = t.toIndex(end);
-  startCopy(t, stageOf(keys, firstKey), *keyRows, first, last, p.keyWidth);
-  startCopy(t, stageOf(values, firstKey), *valueRows, first, last, p.valueWidth);
+  // Addresses are found again each time: products need the registers.
+  Value from = t.anew(sequence), group = p.groupOf(t.anew(head));
+  startCopy(t, stageOf(keys, firstKey), HalfRows(t, headOf(t, in.getK(), from, group)), first, last,
+            p.keyWidth);
+  startCopy(t, stageOf(values, firstKey), HalfRows(t, headOf(t, in.getV(), from, group)), first,
+            last, p.valueWidth);
 }
 
 Forward::State Forward::weigh(State state, Value firstKey) {
@@ -236,9 +239,7 @@ void Forward::run() {
   queries = HalfMatrix(t, tile.queries(), std::max(p.keyWidth, p.valueWidth), element);
   keys = HalfMatrix(t, stages * tile.keys, p.keyWidth, element);
   values = HalfMatrix(t, stages * tile.keys, p.valueWidth, element);
-  Value group = p.groupOf(head), zero = t.int32(0);
-  keyRows.emplace(t, headOf(t, in.getK(), sequence, group));
-  valueRows.emplace(t, headOf(t, in.getV(), sequence, group));
+  Value zero = t.int32(0);
   HalfRows queryRows(t, headOf(t, in.getQ(), sequence, head));
   startCopy(t, queries, queryRows, firstQuery, p.queries, p.keyWidth);
   copyTile(zero);

@@ -48,15 +48,6 @@ Value Visibility::every(const ScoreTile &tile) {
   return t.both(exist, less(last, seen));
 }
 
-/// Calls `each(element, row, column)`: the row and column (i32) of a lane's first element further.
-static void forElements(WarpSums &sums,
-                        llvm::function_ref<void(Value &, int64_t row, int64_t column)> each) {
-  for (int64_t i = 0; i < sums.rowTiles; ++i)
-    for (int64_t j = 0; j < sums.columnTiles; ++j)
-      for (int64_t r = 0; r < 4; ++r)
-        each(sums.at(i, j, r), 16 * i + 8 * (r / 2), 8 * j + r % 2);
-}
-
 void Visibility::apply(WarpSums &products, const ScoreTile &tile, Value head, double scale) {
   if (p.mask)
     addMask(products, tile, head, scale);
@@ -74,7 +65,7 @@ void Visibility::addMask(WarpSums &products, const ScoreTile &tile, Value head, 
   Value firstRow = tile.rowsAreKeys ? tile.firstKey : tile.firstQuery;
   Value firstColumn = tile.rowsAreKeys ? tile.firstQuery : tile.firstKey;
   Value factor = t.number(t.builder.getF32Type(), scale);
-  forElements(products, [&](Value &score, int64_t row, int64_t column) {
+  products.forElements([&](Value &score, int64_t row, int64_t column) {
     auto at = [&](Value first, Value own, int64_t further) {
       return t.toIndex(addIndex(t, addIndex(t, first, own), t.int32(further)));
     };
@@ -109,7 +100,7 @@ void Visibility::hide(WarpSums &scores, const ScoreTile &tile) {
   };
   llvm::SmallDenseMap<int64_t, Value> bounds;
   Value hidden = t.number(t.builder.getF32Type(), -std::numeric_limits<double>::infinity());
-  forElements(scores, [&](Value &score, int64_t row, int64_t column) {
+  scores.forElements([&](Value &score, int64_t row, int64_t column) {
     Value &bound = bounds[row];
     if (!bound)
       bound = boundOf(row);

@@ -81,6 +81,12 @@ Pointer Pointer::at(Thread &, int64_t further) const {
   return result;
 }
 
+Pointer Pointer::anew(Thread &t) const {
+  Pointer result = *this;
+  result.base = t.anew(base);
+  return result;
+}
+
 SmallVector<Value> Pointer::load(Thread &t, int64_t count, Type type) const {
   auto alignment = static_cast<unsigned>(count * elementBytes());
   if (count == 1)

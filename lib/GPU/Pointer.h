@@ -34,6 +34,10 @@ public:
   Pointer at(Thread &thread, mlir::Value offset) const;
   Pointer at(Thread &thread, int64_t offset) const;
 
+  /// The same in shared memory, of which the compiler does not know where it is from: it then adds
+  /// constants in instructions, rather than keep each sum in a register through a loop.
+  Pointer anew(Thread &thread) const;
+
   /// `count` consecutive elements (1, 2, 4 or 8; no more than 16 bytes), each as a `type`, in one
   /// access. The address is a multiple of the bytes that they take.
   llvm::SmallVector<mlir::Value> load(Thread &thread, int64_t count, mlir::Type type) const;

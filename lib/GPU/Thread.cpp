@@ -32,6 +32,12 @@ Value Thread::thread() {
 Value Thread::rereadThread() {
   return toIndex(assembly("mov.u32 $0, %tid.x;", "=r", {}, builder.getI32Type()));
 }
+Value Thread::anew(Value value) {
+  bool isIndex = value.getType().isIndex();
+  Value same =
+      assembly("mov.u32 $0, $1;", "=r,r", {isIndex ? int32(value) : value}, builder.getI32Type());
+  return isIndex ? toIndex(same) : same;
+}
 Value Thread::lane() { return arith::AndIOp::create(builder, loc, thread(), index(warpSize - 1)); }
 Value Thread::warp() { return arith::DivUIOp::create(builder, loc, thread(), index(warpSize)); }
 Value Thread::block(int64_t dim) {

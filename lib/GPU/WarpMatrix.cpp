@@ -165,7 +165,7 @@ FragmentReader::FragmentReader(Thread &t, const HalfMatrix &matrix, Role role, V
   }
   if (row)
     down = addIndex(t, row, down);
-  start = matrix.at(t, down, mulIndex(t, right, t.int32(8)));
+  start = matrix.at(t, down, mulIndex(t, right, t.int32(8))).anew(t);
 }
 
 SmallVector<Value> FragmentReader::load(Thread &t, int64_t row, int64_t column) const {

@@ -107,6 +107,16 @@ struct WarpSums {
   mlir::Value &at(int64_t row, int64_t column, int64_t r) {
     return values[(row * columnTiles + column) * 4 + r];
   }
+
+  /// Calls `each(element, row, column)` in the order of the values: how many rows and columns
+  /// behind a lane's first element it is.
+  void
+  forElements(llvm::function_ref<void(mlir::Value &element, int64_t row, int64_t column)> each) {
+    for (int64_t i = 0; i < rowTiles; ++i)
+      for (int64_t j = 0; j < columnTiles; ++j)
+        for (int64_t r = 0; r < 4; ++r)
+          each(at(i, j, r), 16 * i + 8 * (r / 2), 8 * j + r % 2);
+  }
 };
 
 /// sums + A B for a depth of `depthTiles` x 16, in the order of the depth. `a(row, k)` is a

@@ -33,6 +33,8 @@ public:
   mlir::Value thread(); ///< index: this thread in its block
   /// The same, read anew: what is computed from it is not kept in registers since earlier.
   mlir::Value rereadThread();
+  /// An i32, or an index that fits 32 bits, likewise.
+  mlir::Value anew(mlir::Value value);
   mlir::Value lane();              ///< index: this thread in its warp
   mlir::Value warp();              ///< index: this warp in its block
   mlir::Value block(int64_t dim);  ///< index: this block in the grid
