@@ -6,7 +6,7 @@
 #===-----------------------------------------------------------------------------------------------===#
 # RUN: %python %s
 """kernel.attention and kernel.attention_backward: causal or not, offsets, grouped queries, masks, lengths, rows
-without a visible key, odd sizes, slices of a fused tensor, static and dynamic sizes, f32 and bf16."""
+without a visible key, odd sizes, slices of a fused tensor, static and dynamic sizes, f32, bf16 and f16."""
 
 import sys
 
@@ -169,22 +169,22 @@ class Numbers:
     """Arrays in the case's storage type, and what they hold."""
 
     def __init__(self, case):
-        self.narrow = case.element == "bf16"
+        self.element = case.element
         # Half a unit in the last place, once for what is stored and once for P and dS, which pass through 16 bits.
-        self.epsilon = 2.0**-8 if self.narrow else 0
+        self.epsilon = {"bf16": 2.0**-8, "f16": 2.0**-11, "f32": 0}[case.element]
+        self.dtype = {"bf16": np.uint16, "f16": np.float16, "f32": np.float32}[case.element]
 
     def normal(self, shape):
-        x = random.standard_normal(shape).astype(np.float32)
-        return bf16(x) if self.narrow else x
+        return self.store(random.standard_normal(shape))
 
     def store(self, x):
-        return bf16(x) if self.narrow else np.ascontiguousarray(x, np.float32)
+        return bf16(x) if self.element == "bf16" else np.ascontiguousarray(x, self.dtype)
 
     def output(self, shape):
-        return output(shape, np.uint16 if self.narrow else np.float32)
+        return output(shape, self.dtype)
 
     def value(self, x):
-        return np.asarray(from_bf16(x) if self.narrow else x, np.float64)
+        return np.asarray(from_bf16(x) if self.element == "bf16" else x, np.float64)
 
 
 def check(program, name, case, B, T, S, offset):
@@ -199,7 +199,7 @@ def check(program, name, case, B, T, S, offset):
         if case.offset:
             # Memory behind the last visible key may hold anything.
             for x in inputs[1:]:
-                x[:, offset + T:] = bf16(np.float32(np.nan)) if n.narrow else np.nan
+                x[:, offset + T:] = n.store(np.float32(np.nan))
         q, k, v = (n.value(x) for x in inputs)
     o, g, lse, d = n.output((B, T, H, E)), n.normal((B, T, H, E)), output((B, H, T)), output((B, H, T))
     extra, mask, lengths = [], None, None
@@ -285,6 +285,10 @@ def cases():
     yield Case([(2, 35, 35, 0)], H=4, G=2, D=16, mask="BHTS", lengths=True, causal=True, element="bf16")
     yield Case([(1, 5, 40, 30), (1, 70, 190, 100)], H=2, D=32, causal=True, offset=True, element="bf16")
     yield Case([(1, 20, 20, 0)], H=2, D=24, causal=True, element="bf16")
+    # Queries of several heads after each other; keys that no query sees.
+    yield Case([(1, 75, 75, 0)], H=4, G=2, D=32, causal=True, element="f16")
+    yield Case([(3, 37, 70, 0)], H=2, D=64, lengths=True, element="f16")
+    yield Case([(1, 20, 150, 0)], H=3, G=1, D=128, causal=True, element="bf16")
     yield Case([(1, 1, 300, 290)], H=8, G=2, D=64, causal=True, offset=True, decode=True, element="bf16")
 
 
