@@ -97,11 +97,17 @@ int64_t partsOf(int64_t tiles, Value depth) {
   return std::max<int64_t>(1, std::min(wanted, most));
 }
 
+/// An emitter of tiles of C, of which it has large and small ones.
+struct TileEmitter {
+  std::function<std::pair<int64_t, int64_t>(bool large)> sizeOf; ///< rows and columns of a tile
+  std::function<void(bool large, int64_t parts)> emit;
+};
+
 /// Large tiles where they are many enough to fill a GPU by half, small ones otherwise.
-void emitFMATiles(Emission &e, const Product &product) {
+void emitBySize(Emission &e, const Product &product, const TileEmitter &emitter) {
   Problem host = product.describe(e, product.operands);
   auto tilesOf = [&](bool large) {
-    auto [rows, columns] = tileOfFMA(host.compute, large);
+    auto [rows, columns] = emitter.sizeOf(large);
     return mulIndex(e, tileCount(e, host, rows, columns), host.batch);
   };
   Value largeTiles = tilesOf(true);
@@ -110,24 +116,43 @@ void emitFMATiles(Emission &e, const Product &product) {
     Value isLarge = arith::CmpIOp::create(e.builder, e.loc, arith::CmpIPredicate::uge, largeTiles,
                                           e.index(fullGPU / 2));
     return either(
-        e, isLarge, [&] { emitFMA(e, product, /*largeTile=*/true, 1); },
-        [&] { emitFMA(e, product, /*largeTile=*/false, 1); });
+        e, isLarge, [&] { emitter.emit(/*large=*/true, 1); },
+        [&] { emitter.emit(/*large=*/false, 1); });
   }
   if (*known >= fullGPU / 2 || constantOf(host.batch) != 1)
-    return emitFMA(e, product, /*largeTile=*/*known >= fullGPU / 2, 1);
+    return emitter.emit(/*large=*/*known >= fullGPU / 2, 1);
   // Too few tiles: blocks share the depth of one. Large tiles read less, small ones waste less of
   // a narrow matrix.
-  auto [rows, columns] = tileOfFMA(host.compute, /*largeTile=*/false);
+  auto [rows, columns] = emitter.sizeOf(/*large=*/false);
   bool isNarrow = *constantOf(host.rows) <= rows || *constantOf(host.columns) <= columns;
   int64_t parts = partsOf(*known, host.depth);
   bool isLarge = !isNarrow && parts > 1;
   if (!isLarge)
     parts = partsOf(*constantOf(tilesOf(false)), host.depth);
-  emitFMA(e, product, isLarge, parts);
+  emitter.emit(isLarge, parts);
 }
 
+/// Products by instructions that all architectures have.
+void emitWithoutWgmma(Emission &e, const Product &product) {
+  Problem host = product.describe(e, product.operands);
+  if (!hasMma(host))
+    return emitBySize(e, product,
+                      {[&](bool large) { return tileOfFMA(host.compute, large); },
+                       [&](bool large, int64_t parts) { emitFMA(e, product, large, parts); }});
+  TileEmitter mma{
+      [](bool large) { return std::pair(tileOfMma(large), tileOfMma(large)); },
+      [&](bool large, int64_t parts) { emitMma(e, product, large, parts, /*aligned=*/true); }};
+  Value isAligned = isAlignedForMma(e, host);
+  if (constantOf(isAligned))
+    return emitBySize(e, product, mma);
+  either(
+      e, isAligned, [&] { emitBySize(e, product, mma); },
+      [&] { emitMma(e, product, /*largeTile=*/false, 1, /*aligned=*/false); });
+}
+
+/// Products by tiles. Which instructions multiply, by architecture and operands, is chosen here.
 void emitTiled(Emission &e, const Product &product) {
-  emitWgmma(e, product, [&] { emitFMATiles(e, product); });
+  emitWgmma(e, product, [&] { emitWithoutWgmma(e, product); });
 }
 
 /// Chooses by the number of rows. Where M is dynamic the host chooses when it knows M: one row, as

@@ -48,13 +48,14 @@ public:
   Pointer row(Thread &thread, mlir::Value row) const;
   /// Whether all rows are the same distance apart, and then the place `rows` rows below another.
   bool hasRowStride() const { return leading.size() <= 1; }
-  Pointer below(Thread &thread, const Pointer &place, int64_t rows) const;
+  Pointer below(Thread &thread, const Pointer &place, mlir::Value rows) const;
   /// Whether that distance is known.
   bool hasStaticRows() const {
     return leading.empty() || (hasRowStride() && constantOf(leading[0].stride));
   }
-  /// i1, the same in all threads: every row starts at a multiple of `count` elements.
-  mlir::Value startsAligned(Thread &thread, int64_t count) const;
+  /// i1, of the host or the same in all threads: every row starts at a multiple of `count`
+  /// elements.
+  mlir::Value startsAligned(Code &code, int64_t count) const;
   /// i1, the same in all threads: every row is a whole number of vectors of `count` elements, each
   /// at a multiple of its size.
   mlir::Value isVectors(Thread &thread, int64_t count) const;
@@ -73,7 +74,7 @@ private:
     mlir::Value size, stride;
   };
   static mlir::Value position(Code &code, mlir::Value index, llvm::ArrayRef<Dimension> dims);
-  /// Of the first element in memory, on the host.
+  /// Of the first element in memory.
   mlir::Value address(Code &code) const;
 
   mlir::Value memref;
@@ -162,6 +163,19 @@ DepthRange depthRange(Thread &thread, mlir::Value depth, mlir::Value part, int64
 /// Sums of parts of the depth, [parts, M, N], become C: parts are added in order.
 void emitSumOfParts(Emission &emission, const Product &product, mlir::Value parts);
 
+/// What a block of an emitter of tiles is: its threads, the tile of C that it computes, and how far
+/// it goes down the depth at a time.
+struct TileShape {
+  int64_t threads, rows, columns, depth;
+};
+/// One launch for the tiles of all products. `body` writes the code of a block. With `parts` above
+/// 1, which needs M and N static and no batch, as many blocks share the depth of each tile, and a
+/// second launch adds up what they have.
+void launchTiles(Emission &emission, const Product &product, const TileShape &shape, int64_t parts,
+                 llvm::function_ref<void(Thread &thread, const Problem &problem,
+                                         const TilePlace &place, const DepthRange &range)>
+                     body);
+
 /// Products of up to `fewRows` rows are bound by reading B. `rows` is M where it is known, or the
 /// most that it can be.
 constexpr int64_t fewRows = 8;
@@ -170,9 +184,21 @@ void emitFewRows(Emission &emission, const Product &product, int64_t rows);
 /// Rows and columns of the tile of `emitFMA`.
 std::pair<int64_t, int64_t> tileOfFMA(mlir::Type compute, bool largeTile);
 
-/// C by tiles, products by fused multiply-adds of the compute type. With `parts` above 1, which
-/// needs M and N static and no batch, as many blocks share the depth of each tile.
+/// C by tiles, products by fused multiply-adds of the compute type. For `parts`, see launchTiles.
 void emitFMA(Emission &emission, const Product &product, bool largeTile, int64_t parts);
+
+/// Whether `emitMma` takes a product: both operands bf16 or both f16, in rows that are the same
+/// distance apart.
+bool hasMma(const Problem &problem);
+/// i1, of the host: whether it may count on rows of operands to start at multiples of 16 bytes,
+/// those that types say do not aside.
+mlir::Value isAlignedForMma(Code &code, const Problem &problem);
+/// Rows, and columns, of the tile of `emitMma`.
+int64_t tileOfMma(bool largeTile);
+/// C by tiles, products by tensor cores (mma.sync), sums in f32. Not `aligned`: operands that may
+/// lie anywhere are read element by element.
+void emitMma(Emission &emission, const Product &product, bool largeTile, int64_t parts,
+             bool aligned);
 
 /// C by products of warp groups of operands that the tensor memory accelerator copies, of bf16 or
 /// f16 and on sm_90a; by `otherwise` where that cannot be, or there are too few rows. The host

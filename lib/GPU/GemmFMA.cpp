@@ -99,7 +99,8 @@ private:
     Pointer from;
     for (size_t i = 0; i < exists.size(); ++i) {
       // One address for all rows where it can be: registers are short.
-      from = i < rows.size() ? rows[i].at(t, done) : matrix.below(t, from, t.threads / depth);
+      from =
+          i < rows.size() ? rows[i].at(t, done) : matrix.below(t, from, t.index(t.threads / depth));
       copy(from, to.at(t, i * (t.threads / depth)), 1,
            t.select(t.both(exists[i], inDepth), t.int32(1), t.int32(0)));
     }
@@ -119,7 +120,7 @@ private:
     for (int64_t row = 0; row < depth; row += rowsAtATime) {
       Value k = addIndex(t, addIndex(t, done, at[0]), t.int32(row));
       from = row && matrix.hasRowStride()
-                 ? matrix.below(t, from, rowsAtATime)
+                 ? matrix.below(t, from, t.index(rowsAtATime))
                  : matrix.row(t, addIndex(t, range.from, t.toIndex(k))).at(t, column);
       copy(from, to.at(t, row * pitch), vector, t.select(inRange(k), valid, t.int32(0)));
     }
@@ -295,31 +296,14 @@ std::pair<int64_t, int64_t> tileOfFMA(Type compute, bool large) {
 }
 
 void emitFMA(Emission &e, const Product &product, bool large, int64_t parts) {
-  Problem host = product.describe(e, product.operands);
-  FMATile tile(host.compute, large);
-  SmallVector<Value> operands(product.operands);
-  Value sums;
-  if (parts > 1) {
-    sums = e.scratch({parts, *constantOf(host.rows), *constantOf(host.columns)}, host.compute);
-    operands.push_back(sums);
-  }
-  Value blocks = mulIndex(e, tileCount(e, host, tile.rows(), tile.columns()),
-                          mulIndex(e, host.batch, e.index(parts)));
-  e.launch({blocks, {}, {}}, tile.threads(), operands, [&](Thread &t, ValueRange onDevice) {
-    Problem whole = product.describe(t, onDevice.take_front(product.operands.size()));
-    TilePlace place = tilePlace(t, whole, tile.rows(), tile.columns(), t.int32(t.block(0)));
-    Problem problem = whole.on(t, parts > 1 ? t.index(0) : place.layer);
-    DepthRange range{t.index(0), problem.depth};
-    if (parts > 1) {
-      range = depthRange(t, problem.depth, place.layer, parts, FMATile::depth);
-      problem.epilogue = Epilogue();
-      problem.epilogue.c = Matrix(t, onDevice.back(), /*batchDims=*/1).on(t, place.layer);
-    }
-    t.residentBlocks = isPlain(t, problem) ? tile.blocks() : 1;
-    FMABlock(t, tile, problem, place, range).run();
-  });
-  if (parts > 1)
-    emitSumOfParts(e, product, sums);
+  FMATile tile(product.describe(e, product.operands).compute, large);
+  TileShape shape{tile.threads(), tile.rows(), tile.columns(), FMATile::depth};
+  launchTiles(
+      e, product, shape, parts,
+      [&](Thread &t, const Problem &problem, const TilePlace &place, const DepthRange &range) {
+        t.residentBlocks = isPlain(t, problem) ? tile.blocks() : 1;
+        FMABlock(t, tile, problem, place, range).run();
+      });
 }
 
 } // namespace quern::nvidia

@@ -7,7 +7,6 @@
 
 #include "Gemm.h"
 
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
 using namespace mlir;
@@ -90,29 +89,23 @@ Pointer Matrix::row(Thread &t, Value row) const {
   return leading.empty() ? start : start.at(t, position(t, row, leading));
 }
 
-Pointer Matrix::below(Thread &t, const Pointer &place, int64_t rows) const {
-  return leading.empty() ? place : place.at(t, mulIndex(t, leading[0].stride, t.index(rows)));
+Pointer Matrix::below(Thread &t, const Pointer &place, Value rows) const {
+  return leading.empty() ? place : place.at(t, mulIndex(t, leading[0].stride, rows));
 }
 
-Value Matrix::startsAligned(Thread &t, int64_t count) const {
-  OpBuilder &b = t.builder;
-  Value result = arith::ConstantOp::create(b, t.loc, b.getBoolAttr(true));
+Value Matrix::startsAligned(Code &code, int64_t count) const {
+  OpBuilder &b = code.builder;
+  Location loc = code.loc;
+  Value result = arith::ConstantOp::create(b, loc, b.getBoolAttr(true));
   auto require = [&](Value multiple, int64_t of) {
-    Type type = multiple.getType();
-    auto constant = [&](int64_t value) -> Value {
-      return arith::ConstantOp::create(b, t.loc, b.getIntegerAttr(type, value));
-    };
-    Value rest = b.createOrFold<arith::AndIOp>(t.loc, multiple, constant(of - 1));
-    Value holds = b.createOrFold<arith::CmpIOp>(t.loc, arith::CmpIPredicate::eq, rest, constant(0));
-    result = b.createOrFold<arith::AndIOp>(t.loc, result, holds);
+    Value rest = b.createOrFold<arith::AndIOp>(loc, multiple, code.index(of - 1));
+    Value holds = b.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, rest, code.index(0));
+    result = b.createOrFold<arith::AndIOp>(loc, result, holds);
   };
   // Whole buffers are aligned for any access (include/quern/Runtime/Program.h); a part of one
   // starts where it starts.
-  if (!cast<MemRefType>(memref.getType()).getLayout().isIdentity()) {
-    Value address =
-        LLVM::PtrToIntOp::create(b, t.loc, b.getI64Type(), Pointer(t, memref).address(t));
-    require(address, count * start.elementBytes());
-  }
+  if (!cast<MemRefType>(memref.getType()).getLayout().isIdentity())
+    require(address(code), count * elementBytes(element));
   for (const Dimension &dim : llvm::concat<const Dimension>(leading, batchDims))
     require(dim.stride, count);
   return result;

@@ -46,7 +46,7 @@ TilePlace tilePlace(Thread &t, const Problem &problem, int64_t tileRows, int64_t
   Value rowsLeft = t.builder.createOrFold<arith::SubIOp>(t.loc, rowsOfTiles, firstRow);
   auto [column, row] = divide(inBand, minIndex(t, rowsLeft, t.int32(bandRows)));
   auto place = [&](Value tile, int64_t size) {
-    return mulIndex(t, t.toIndex(tile), t.index(size));
+    return t.toIndex(mulIndex(t, tile, t.int32(size)));
   };
   return {place(addIndex(t, firstRow, row), tileRows), place(column, tileColumns),
           t.toIndex(layer)};
@@ -95,6 +95,35 @@ void emitSumOfParts(Emission &e, const Product &product, Value parts) {
         t, vectors, [&] { finishParts(t, problem, onDevice.back(), count); },
         [&] { finishParts(t, problem, onDevice.back(), 1); });
   });
+}
+
+void launchTiles(
+    Emission &e, const Product &product, const TileShape &shape, int64_t parts,
+    llvm::function_ref<void(Thread &, const Problem &, const TilePlace &, const DepthRange &)>
+        body) {
+  Problem host = product.describe(e, product.operands);
+  SmallVector<Value> operands(product.operands);
+  Value sums;
+  if (parts > 1) {
+    sums = e.scratch({parts, *constantOf(host.rows), *constantOf(host.columns)}, host.compute);
+    operands.push_back(sums);
+  }
+  Value blocks = mulIndex(e, tileCount(e, host, shape.rows, shape.columns),
+                          mulIndex(e, host.batch, e.index(parts)));
+  e.launch({blocks, {}, {}}, shape.threads, operands, [&](Thread &t, ValueRange onDevice) {
+    Problem whole = product.describe(t, onDevice.take_front(product.operands.size()));
+    TilePlace place = tilePlace(t, whole, shape.rows, shape.columns, t.int32(t.block(0)));
+    Problem problem = whole.on(t, parts > 1 ? t.index(0) : place.layer);
+    DepthRange range{t.index(0), problem.depth};
+    if (parts > 1) {
+      range = depthRange(t, problem.depth, place.layer, parts, shape.depth);
+      problem.epilogue = Epilogue();
+      problem.epilogue.c = Matrix(t, onDevice.back(), /*batchDims=*/1).on(t, place.layer);
+    }
+    body(t, problem, place, range);
+  });
+  if (parts > 1)
+    emitSumOfParts(e, product, sums);
 }
 
 void either(Emission &e, Value condition, llvm::function_ref<void()> one,

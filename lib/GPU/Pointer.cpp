@@ -87,6 +87,14 @@ Pointer Pointer::anew(Thread &t) const {
   return result;
 }
 
+Pointer Pointer::as(Thread &t, Type other) const {
+  Pointer result = *this;
+  result.base = emission::addIndex(t, base, t.int32(offset * elementBytes()));
+  result.offset = 0;
+  result.element = other;
+  return result;
+}
+
 SmallVector<Value> Pointer::load(Thread &t, int64_t count, Type type) const {
   auto alignment = static_cast<unsigned>(count * elementBytes());
   if (count == 1)

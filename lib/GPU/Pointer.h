@@ -33,6 +33,8 @@ public:
   /// The address `offset` elements (an index or i32) further.
   Pointer at(Thread &thread, mlir::Value offset) const;
   Pointer at(Thread &thread, int64_t offset) const;
+  /// The same address in shared memory, as that of elements of another type.
+  Pointer as(Thread &thread, mlir::Type element) const;
 
   /// The same in shared memory, of which the compiler does not know where it is from: it then adds
   /// constants in instructions, rather than keep each sum in a register through a loop.

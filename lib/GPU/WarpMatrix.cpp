@@ -153,19 +153,29 @@ static Value lowBits(Thread &t, Value x, int64_t mask) {
 Value fragmentGroup(Thread &t) { return shiftRight(t, t.int32(t.lane()), 2); }
 Value fragmentPlace(Thread &t) { return lowBits(t, t.int32(t.lane()), 3); }
 
-FragmentReader::FragmentReader(Thread &t, const HalfMatrix &matrix, Role role, Value row)
-    : pitch(matrix.pitch), transposed(role == Role::TransposedB) {
+FragmentReader::FragmentReader(Thread &t, const HalfMatrix &matrix, Role role, Value row,
+                               Value column)
+    : pitch(matrix.pitch), transposed(role == Role::TransposedA || role == Role::TransposedB) {
   // Lanes 8 i to 8 i + 7 give the rows of the i-th matrix, which becomes register i. Those of A and
-  // of transposed B go down first, those of B to the right.
+  // of transposed B go down first, the others to the right.
   Value lane = t.int32(t.lane());
   Value down = lowBits(t, lane, 15), right = shiftRight(t, lane, 4);
-  if (role == Role::B) {
+  if (role == Role::B || role == Role::TransposedA) {
     down = addIndex(t, lowBits(t, lane, 7), mulIndex(t, right, t.int32(8)));
     right = lowBits(t, shiftRight(t, lane, 3), 1);
   }
   if (row)
     down = addIndex(t, row, down);
-  start = matrix.at(t, down, mulIndex(t, right, t.int32(8))).anew(t);
+  right = mulIndex(t, right, t.int32(8));
+  if (column)
+    right = addIndex(t, column, right);
+  start = matrix.at(t, down, right).anew(t);
+}
+
+FragmentReader FragmentReader::below(Thread &t, Value rows) const {
+  FragmentReader result = *this;
+  result.start = start.at(t, mulIndex(t, rows, t.int32(pitch)));
+  return result;
 }
 
 SmallVector<Value> FragmentReader::load(Thread &t, int64_t row, int64_t column) const {

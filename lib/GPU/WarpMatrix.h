@@ -35,6 +35,9 @@ public:
   HalfMatrix() = default;
   /// `columns` is a multiple of 16, `element` bf16 or f16. The memory is the block's.
   HalfMatrix(Thread &thread, int64_t rows, int64_t columns, mlir::Type element);
+  /// In memory that there is: `bytes` bytes from `start` on, 16-byte aligned.
+  HalfMatrix(const Pointer &start, int64_t rows, int64_t columns)
+      : rows(rows), columns(columns), pitch(pitchOf(columns)), start(start) {}
 
   static int64_t bytes(int64_t rows, int64_t columns) { return rows * pitchOf(columns) * 2; }
 
@@ -76,14 +79,19 @@ void writeRows(Thread &thread, const HalfMatrix &from, mlir::Value row, int64_t 
 
 /// Reads fragments of a HalfMatrix. What its rows are to the product:
 enum class Role {
-  A,          ///< rows of A
-  B,          ///< columns of B: the product is with the transposed matrix
-  TransposedB ///< rows of B
+  A,           ///< rows of A
+  TransposedA, ///< columns of A
+  B,           ///< columns of B: the product is with the transposed matrix
+  TransposedB  ///< rows of B
 };
 class FragmentReader {
 public:
-  /// Of the part of `matrix` that begins at row `row` (i32).
-  FragmentReader(Thread &thread, const HalfMatrix &matrix, Role role, mlir::Value row = {});
+  /// Of the part of `matrix` that begins at row `row` and column `column` (i32; null: the first).
+  FragmentReader(Thread &thread, const HalfMatrix &matrix, Role role, mlir::Value row = {},
+                 mlir::Value column = {});
+
+  /// Of the part that begins `rows` rows (i32) further down.
+  FragmentReader below(Thread &thread, mlir::Value rows) const;
 
   /// Registers (i32) for rows and columns of the matrix from here on: of A 16 x 16 (four), of B 16
   /// x 16, which is two fragments side by side (two each).

@@ -283,15 +283,44 @@ def cases():
         yield Case(50, 66, 40, b=True, element=element, bias=True, second=True, elements={"bias": "f32"})
         yield Case(50, 66, 40, a=True, element=element, accumulate=True)
     yield Case(9, 20, 30, elements={"b": "bf16"}, residual=True)
+    # Products by tensor cores: rows that begin at multiples of 16 bytes and that do not, ends of tiles in each direction.
+    for element in ("bf16", "f16"):
+        for flags in ({}, {"a": True}, {"b": True}):
+            yield Case(66, 72, 40, element=element, elements={"c": "f32"}, **flags)
+            yield Case(63, 130, 136, element=element, **flags)
+            yield Case(9, 65, 1, element=element, **flags)
+            yield Case([33, 130] if "a" not in flags else 130, 56, 168, dynamic="k" if "a" in flags else "m",
+                       element=element, accumulate=True, **flags)
+    for flags in ({}, {"b": True}):
+        for gap in (8, 12, 5):
+            yield Case([66], 72, 48, dynamic="m", leading=3, gap=gap, element="bf16", bias=True, second=True, **flags)
+        for activation in ACTIVATIONS:
+            yield Case(70, 88, 96, element="bf16", bias=True, second=True, residual=True, activation=activation,
+                       elements={"second": "f32", "bias": "f32"}, **flags)
+        # Sizes that only the host knows: rows lie as it finds them.
+        yield Case(65, 72, 40, dynamic="mnk", element="bf16", bias=True, **flags)
+        yield Case(65, 71, 41, dynamic="mnk", element="bf16", residual=True, **flags)
+    yield Case(72, 40, 66, a=True, dynamic="k", leading=3, skip=2, gap=12, element="bf16", accumulate=True)
+    # Large tiles; the depth shared by several blocks.
+    yield Case([1030], 1032, 40, dynamic="m", element="bf16", bias=True)
+    yield Case(1024, 1026, 33, b=True, element="bf16", elements={"c": "f32"})
+    yield Case(1028, 1032, 40, a=True, element="f16", accumulate=True)
+    yield Case(130, 136, 520, element="bf16", bias=True, activation="gelu_tanh")
+    yield Case(136, 130, 520, a=True, element="bf16", elements={"c": "f32"}, accumulate=True)
+    yield Case(40, 56, 608, b=True, element="f16", residual=True, second=True, activation="silu")
     # Batches.
     for flags in ({}, {"a": True}, {"b": True}, {"a": True, "b": True}):
         yield Batch([2, 3], 17, 49, 31, **flags)
         yield Batch([2, 3], 17, 52, 32, gap=8, **flags)
         yield Batch([5], [1, 70], 7, 30, dynamic="xmnk", **flags)
+        yield Batch([2, 3], 66, 40, 72, element="bf16", **flags)
+        yield Batch([3], 66, 40, 72, gap=8, element="bf16", elements={"c": "f32"}, **flags)
+        yield Batch([5], [1, 70], 7, 30, dynamic="xmnk", element="f16", **flags)
     yield Batch([3], 9, 17, 5, dynamic="x", element="f64")
     yield Batch([66], 130, 7, 9)
     # No depth at all: C is the epilogue of zeros. No rows: nothing.
     yield Case(9, 49, 0, dynamic="k", bias=True)
+    yield Case(9, 48, 0, dynamic="k", bias=True, element="bf16")
     yield Case([0, 2], 49, 3, dynamic="m", bias=True)
 
 
