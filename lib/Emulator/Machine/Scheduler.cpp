@@ -36,8 +36,11 @@ bool Scheduler::admit() {
   uint64_t wanted = sample ? std::min(sample, all) : all;
   if (next == wanted || resident.size() == mostResident)
     return false;
-  // Each sampled one stands in the middle of those that it stands for.
-  uint64_t index = wanted == all ? next : (2 * next + 1) * all / (2 * wanted);
+  // Each sampled one stands somewhere among those that it stands for: at equal distances all could
+  // be the first rows of a head, which see the fewest keys.
+  uint64_t first = next * all / wanted, end = (next + 1) * all / wanted;
+  constexpr uint64_t golden = 0x9E3779B97F4A7C15; // 2^64 over the golden ratio
+  uint64_t index = first + ((2 * next + 1) * golden >> 32) % (end - first);
   ++next;
   grid.counters.blocks += grid.launch.cluster.count();
   Dim3 place{uint32_t(index % clusters.x), uint32_t(index / clusters.x % clusters.y),
