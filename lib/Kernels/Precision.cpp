@@ -49,6 +49,11 @@ RankedTensorType narrowed(Type type) {
                                tensor.getEncoding());
 }
 
+/// Of Q, K and V.
+SmallVector<Value> gradients(kernel::AttentionBackwardOp op) {
+  return SmallVector<Value>(op->getResults().take_front(3));
+}
+
 /// The results of a kernel that are activations, or gradients of activations: what is as large as
 /// the batch. All others are small, or sums over the batch, and keep their digits.
 SmallVector<Value> activations(Operation *op) {
@@ -59,8 +64,10 @@ SmallVector<Value> activations(Operation *op) {
         return gemm.getTransposeA() ? SmallVector<Value>() : all(); // else a weight's gradient
       })
       .Case<kernel::BatchGemmOp, kernel::NormOp, kernel::SoftmaxOp, kernel::SoftmaxBackwardOp,
-            kernel::EmbeddingOp, kernel::PositionEmbeddingOp, kernel::RotaryOp,
-            kernel::AttentionBackwardOp>([&](auto) { return all(); })
+            kernel::EmbeddingOp, kernel::PositionEmbeddingOp, kernel::RotaryOp>(
+          [&](auto) { return all(); })
+      // D, the fourth, is a sum over a row, as the log-sum-exp is.
+      .Case([&](kernel::AttentionBackwardOp op) { return gradients(op); })
       .Case<kernel::AttentionOp, kernel::NormBackwardOp>([&](auto) { return first(); })
       .Case([&](kernel::CrossEntropyGradientOp) { return SmallVector<Value>{op->getResult(1)}; })
       .Default([](Operation *) { return SmallVector<Value>(); });
@@ -156,9 +163,9 @@ void Narrowing::collect(Operation *op) {
         seeds.push_back(value);
     if (isa<kernel::AttentionOp>(op))
       tie(op->getOperand(0), op->getResult(0));
-    if (isa<kernel::AttentionBackwardOp>(op))
-      for (Value result : op->getResults())
-        tie(op->getOperand(0), result);
+    if (auto attention = dyn_cast<kernel::AttentionBackwardOp>(op))
+      for (Value gradient : gradients(attention))
+        tie(op->getOperand(0), gradient);
     return;
   }
   if (isa<tensor::EmptyOp>(op))

@@ -25,6 +25,7 @@ import json
 import math
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -101,15 +102,14 @@ def main():
     parser.add_argument("--architecture", default="sm_90a")
     parser.add_argument("--sample", type=int, default=2, help="blocks to execute of each launch")
     parser.add_argument("--driver", help="the emulated driver")
-    parser.add_argument("--programs", help="that PROGRAM was compiled for; all by default")
+    parser.add_argument("--options", default="", help="of quern compile, those that PROGRAM was compiled with")
     options, command = parser.parse_args(sys.argv[1:at]), sys.argv[at + 1:]
     if not command:
         parser.error("give the command after --")
     with tempfile.TemporaryDirectory() as folder:
         ptx, report = os.path.join(folder, "code.ptx"), os.path.join(folder, "report")
         subprocess.run(["quern", "compile", options.model, "--target=nvidia", "--gpu=" + options.architecture, "--emit=ptx",
-                        "-o", ptx] + (["--programs=" + options.programs] if options.programs else []),
-                       check=True, capture_output=True)
+                        "-o", ptx] + shlex.split(options.options), check=True, stderr=subprocess.DEVNULL)
         count = registers(ptx, options.architecture)
         environment = dict(os.environ, QUERN_EMULATE_SAMPLE=str(options.sample), QUERN_EMULATE_REPORT=report,
                            QUERN_EMULATE_RACES="0", QUERN_EMULATE_MEMORY=str(80 << 30), QUERN_CUDA_GRAPHS="0")

@@ -87,3 +87,27 @@ func.func @decode(%x: memref<1x8xf32>, %cache: memref<4x8xf32> {quern.role = "ca
   bufferization.materialize_in_destination %2 in restrict writable %x : (tensor<1x8xf32>, memref<1x8xf32>) -> ()
   return
 }
+
+// -----
+
+// Gradients of attention are bf16; its sums over rows, the log-sum-exp and D, are not.
+
+// CHECK-LABEL: func.func @attention_backward(
+// CHECK:         kernel.attention_backward
+// CHECK-SAME:      -> (tensor<1x4x2x8xbf16>, tensor<1x4x2x8xbf16>, tensor<1x4x2x8xbf16>, tensor<1x2x4xf32>)
+func.func @attention_backward(%x: memref<1x4x2x8xf32>, %y: memref<1x4x2x8xf32>) attributes {quern.program} {
+  %0 = bufferization.to_tensor %x restrict : memref<1x4x2x8xf32> to tensor<1x4x2x8xf32>
+  %1 = tensor.empty() : tensor<1x4x2x8xf32>
+  %2 = tensor.empty() : tensor<1x2x4xf32>
+  %3 = kernel.norm rms %0 into %1 {epsilon = 1.0e-5} : (tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>) -> tensor<1x4x2x8xf32>
+  %4:2 = kernel.attention %3, %3, %3 into %1, %2 {causal, scale = 1.0}
+    : (tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<1x2x4xf32>)
+      -> (tensor<1x4x2x8xf32>, tensor<1x2x4xf32>)
+  %5:4 = kernel.attention_backward %3, %3, %3, %4#0, %4#1, %3 into %1, %1, %1, %2 {causal, scale = 1.0}
+    : (tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<1x2x4xf32>,
+       tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<1x2x4xf32>)
+      -> (tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>, tensor<1x2x4xf32>)
+  %6 = kernel.norm rms %5#0 into %1 {epsilon = 1.0e-5} : (tensor<1x4x2x8xf32>, tensor<1x4x2x8xf32>) -> tensor<1x4x2x8xf32>
+  bufferization.materialize_in_destination %6 in restrict writable %y : (tensor<1x4x2x8xf32>, memref<1x4x2x8xf32>) -> ()
+  return
+}
