@@ -28,10 +28,7 @@ static std::string typesOf(const Kernel &kernel, llvm::ArrayRef<llvm::StringRef>
   for (llvm::StringRef name : names) {
     auto argument =
         llvm::find_if(kernel.arguments, [&](const Argument &a) { return a.name == name; });
-    std::string type = "memref<";
-    for (int64_t size : argument->shape)
-      type += std::to_string(size) + "x";
-    types.push_back(type + argument->type + ">");
+    types.push_back(argument->memref());
   }
   return " : (" + llvm::join(types, ", ") + ") -> ()";
 }

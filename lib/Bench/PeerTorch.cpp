@@ -12,6 +12,7 @@
 #include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Program.h"
+#include "llvm/Support/raw_ostream.h"
 
 namespace quern::bench {
 
@@ -86,7 +87,8 @@ public:
     llvm::Expected<std::string> answer = ask(words);
     double least;
     if (!answer) {
-      llvm::consumeError(answer.takeError());
+      llvm::errs() << "quern: note: " << kernel.work << " " << kernel.shape << ": "
+                   << llvm::toString(answer.takeError()) << "\n";
       return std::nullopt;
     }
     if (llvm::StringRef(*answer).trim().getAsDouble(least))

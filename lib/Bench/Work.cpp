@@ -13,11 +13,11 @@
 
 namespace quern::bench {
 
-static std::string memref(const Argument &argument) {
+std::string Argument::memref() const {
   std::string text = "memref<";
-  for (int64_t size : argument.shape)
+  for (int64_t size : shape)
     text += std::to_string(size) + "x";
-  return text + argument.type + ">";
+  return text + type + ">";
 }
 
 /// MLIR's strings escape quotes as hexadecimal digits.
@@ -30,7 +30,7 @@ static std::string quoted(llvm::StringRef text) {
 
 std::string Kernel::text() const {
   llvm::json::Array described;
-  std::vector<std::string> signature, types;
+  std::vector<std::string> signature;
   for (const Argument &argument : arguments) {
     std::vector<std::string> names(argument.shape.size());
     described.push_back(llvm::json::Object{{"name", argument.name},
@@ -38,7 +38,7 @@ std::string Kernel::text() const {
                                            {"type", argument.type},
                                            {"shape", argument.shape},
                                            {"dimensions", llvm::json::Array(names)}});
-    signature.push_back("%" + argument.name + ": " + memref(argument));
+    signature.push_back("%" + argument.name + ": " + argument.memref());
   }
   std::string description;
   llvm::raw_string_ostream(description) << llvm::json::Value(llvm::json::Object{

@@ -33,6 +33,9 @@ struct Argument {
   std::vector<int64_t> shape;
   Fill fill = Fill::Normal;
   double value = 0; ///< of each element, or the bound that integers stay below
+
+  /// Its MLIR type: memref<4x8xf32>.
+  std::string memref() const;
 };
 
 /// C = op(A) op(B), as peers take it.
