@@ -20,8 +20,6 @@ namespace quern::nvidia {
 
 namespace {
 
-/// Of the multiprocessors of an H100 (SXM), each of which finds room for one block.
-constexpr int64_t multiprocessors = 132;
 /// Products of fewer rows leave most of a tile to zeros.
 constexpr int64_t leastRows = 17;
 /// A part of a shared depth is no shorter than this.
@@ -224,8 +222,10 @@ WgmmaBlock::Place WgmmaBlock::empty(const Work &work, const Place &first, Value 
         SharedOperand a{addIndex(t, memory, ownRows), problem.depthInRowsOfA};
         SharedOperand b{addIndex(t, memory, t.int32(WgmmaTile::bytesOfA())),
                         problem.depthInRowsOfB};
-        SmallVector<Value> sums =
-            startProduct(t, problem.a.element, a, b, tile.columns, carried.drop_front(3));
+        GroupProduct product{problem.a.element, tile.columns, WgmmaTile::depth};
+        SmallVector<Value> sums = product.start(t, a, b, carried.drop_front(3));
+        // The stage of the product before is free.
+        awaitProducts(t, {}, /*pending=*/1);
         ring.release(t, before, isNot0(step));
         Place next = ring.next(t, place);
         SmallVector<Value> result{next.stage, next.parity, place.stage};

@@ -16,74 +16,153 @@ using namespace mlir;
 
 namespace quern::nvidia {
 
-/// Steps in depth of one instruction, and instructions of 64 steps.
-constexpr int64_t sliceDepth = 16, slices = 4;
+/// Steps in depth of one instruction; of a row of 128 bytes.
+constexpr int64_t sliceDepth = 16, rowDepth = 64;
+/// Descriptors count so many bytes.
+constexpr int64_t descriptorUnit = 16;
 
-Value SharedOperand::descriptor(Thread &t, int64_t slice) const {
-  // Fields count 16 bytes. Eight rows of 128 bytes, the pattern of the swizzle, follow each other;
-  // where rows run across the depth, the next 64 columns are in the next box.
-  constexpr uint64_t swizzle128 = 1, patternBytes = 8 * swizzleBytes, boxBytes = 64 * swizzleBytes;
-  uint64_t sliceBytes = isDepthMajor ? 2 * sliceDepth : sliceDepth * swizzleBytes;
-  uint64_t constant =
-      swizzle128 << 62 | (patternBytes >> 4) << 32 | (isDepthMajor ? 1 : boxBytes >> 4) << 16;
+Value SharedOperand::descriptor(Thread &t) const {
+  // Eight rows of 128 bytes, the pattern of the swizzle, follow each other; where rows run across
+  // the depth, the next 64 columns are in the next box.
+  constexpr int64_t swizzle128 = 1, patternBytes = 8 * swizzleBytes;
+  int64_t leadingUnits = isDepthMajor ? 1 : boxRows * swizzleBytes / descriptorUnit;
+  int64_t constant = swizzle128 << 62 | patternBytes / descriptorUnit << 32 | leadingUnits << 16;
   OpBuilder &b = t.builder;
-  Value place = emission::addIndex(t, address, t.int32(static_cast<int64_t>(slice * sliceBytes)));
   // The bits above are those of the block in its cluster.
-  place = arith::AndIOp::create(b, t.loc, place, t.int32(0x3FFFF));
+  Value place = arith::AndIOp::create(b, t.loc, address, t.int32(0x3FFFF));
   place = arith::ShRUIOp::create(b, t.loc, place, t.int32(4));
   place = arith::ExtUIOp::create(b, t.loc, b.getI64Type(), place);
-  Value rest =
-      arith::ConstantOp::create(b, t.loc, b.getI64IntegerAttr(static_cast<int64_t>(constant)));
+  Value rest = arith::ConstantOp::create(b, t.loc, b.getI64IntegerAttr(constant));
   return arith::OrIOp::create(b, t.loc, place, rest);
 }
 
-/// Assembly that has all `sums` for operands, number 0 and so on, and changes them; `descriptors`
-/// follow.
-static SmallVector<Value> changeSums(Thread &t, const Twine &text, ValueRange sums,
-                                     ValueRange descriptors) {
+int64_t SharedOperand::descriptorStep(int64_t slice) const {
+  constexpr int64_t slicesOfRow = rowDepth / sliceDepth;
+  int64_t bytes = slice * sliceDepth * swizzleBytes;
+  if (isDepthMajor)
+    bytes = slice / slicesOfRow * boxRows * swizzleBytes + slice % slicesOfRow * 2 * sliceDepth;
+  return bytes / descriptorUnit;
+}
+
+/// Assembly that has `sums` for operands, number 0 and so on, and changes them; those of `others`
+/// follow, under their constraints. Without `sums`, it makes so many.
+static SmallVector<Value> changeSums(Thread &t, const Twine &text, size_t count, ValueRange sums,
+                                     ValueRange others, ArrayRef<StringRef> constraintsOfOthers) {
   OpBuilder &b = t.builder;
-  SmallVector<std::string> constraints(sums.size(), "=f");
-  constraints.append(descriptors.size(), "l");
+  // Written before all operands have been read.
+  SmallVector<std::string> constraints(count, "=&f");
+  for (StringRef constraint : constraintsOfOthers)
+    constraints.push_back(constraint.str());
   for (size_t i = 0; i < sums.size(); ++i)
     constraints.push_back(std::to_string(i));
   constraints.push_back("~{memory}");
-  SmallVector<Value> operands(descriptors);
+  SmallVector<Value> operands(others);
   llvm::append_range(operands, sums);
-  SmallVector<Type> types(sums.getTypes());
-  Type all = LLVM::LLVMStructType::getLiteral(b.getContext(), types);
+  if (!count) {
+    t.assembly(text, llvm::join(constraints, ","), operands);
+    return {};
+  }
+  SmallVector<Type> types(count, b.getF32Type());
+  Type all = count == 1 ? types[0] : Type(LLVM::LLVMStructType::getLiteral(b.getContext(), types));
   Value changed = t.assembly(text, llvm::join(constraints, ","), operands, all);
+  if (count == 1)
+    return {changed};
   SmallVector<Value> result;
-  for (size_t i = 0; i < sums.size(); ++i)
+  for (size_t i = 0; i < count; ++i)
     result.push_back(LLVM::ExtractValueOp::create(b, t.loc, changed, static_cast<int64_t>(i)));
   return result;
 }
 
-SmallVector<Value> startProduct(Thread &t, Type element, const SharedOperand &a,
-                                const SharedOperand &b, int64_t columns, ValueRange sums) {
+namespace {
+
+/// The text of a product and the operands behind its sums.
+class ProductText {
+public:
+  ProductText(Thread &t, const GroupProduct &product, bool addsToSums)
+      : t(t), product(product), accumulates(addsToSums),
+        sums(static_cast<size_t>(sumsOfThread(product.columns))) {}
+
+  /// One instruction; `b` and what is in shared memory are descriptors.
+  void multiply(ValueRange a, bool isShared, Value b, const Twine &transposes) {
+    std::string type = product.element.isBF16() ? ".bf16" : ".f16";
+    text += "wgmma.mma_async.sync.aligned.m64n" + std::to_string(product.columns) + "k16.f32" +
+            type + type + " {" + list(0, sums) + "}, ";
+    std::string first = list(sums + operands.size(), a.size());
+    text += isShared ? first : "{" + first + "}";
+    for (Value value : a)
+      add(value, isShared ? "l" : "r");
+    text += ", " + list(sums + operands.size(), 1);
+    add(b, "l");
+    text += (accumulates ? ", 1, 1, 1" : ", 0, 1, 1") + transposes.str() + ";\n\t";
+    accumulates = true;
+  }
+
+  SmallVector<Value> start(ValueRange before) {
+    text += "wgmma.commit_group.sync.aligned;";
+    return changeSums(t, text, sums, before, operands, constraints);
+  }
+
+private:
+  static std::string list(size_t first, size_t count) {
+    std::string names;
+    for (size_t i = first; i < first + count; ++i)
+      names += (names.empty() ? "$" : ", $") + std::to_string(i);
+    return names;
+  }
+  void add(Value operand, StringRef constraint) {
+    operands.push_back(operand);
+    constraints.push_back(constraint);
+  }
+
+  Thread &t;
+  const GroupProduct &product;
+  bool accumulates;
+  size_t sums;
   // One piece of assembly: the compiler puts nothing between the fence and the products, which it
   // does not know to be asynchronous.
-  std::string text = "wgmma.fence.sync.aligned;\n\t", registers;
-  for (size_t i = 0; i < sums.size(); ++i)
-    registers += (i ? ", $" : "$") + std::to_string(i);
-  StringRef type = element.isBF16() ? "bf16" : "f16";
-  auto isTransposed = [](const SharedOperand &operand) { return operand.isDepthMajor ? "0" : "1"; };
-  SmallVector<Value> descriptors;
-  for (int64_t slice = 0; slice < slices; ++slice) {
-    size_t first = sums.size() + descriptors.size();
-    text += ("wgmma.mma_async.sync.aligned.m64n" + Twine(columns) + "k16.f32." + type + "." + type +
-             " {" + registers + "}, $" + Twine(first) + ", $" + Twine(first + 1) + ", 1, 1, 1, " +
-             isTransposed(a) + ", " + isTransposed(b) + ";\n\t")
-                .str();
-    descriptors.push_back(a.descriptor(t, slice));
-    descriptors.push_back(b.descriptor(t, slice));
-  }
-  text += "wgmma.commit_group.sync.aligned;\n\twgmma.wait_group.sync.aligned 1;";
-  return changeSums(t, text, sums, descriptors);
+  std::string text = "wgmma.fence.sync.aligned;\n\t";
+  SmallVector<Value> operands;
+  SmallVector<StringRef> constraints;
+};
+
+/// The descriptor of 16 steps in depth.
+Value sliceOf(Thread &t, const SharedOperand &operand, Value first, int64_t slice) {
+  int64_t step = operand.descriptorStep(slice);
+  return step ? arith::AddIOp::create(
+                    t.builder, t.loc, first,
+                    arith::ConstantOp::create(t.builder, t.loc, t.builder.getI64IntegerAttr(step)))
+              : first;
 }
 
-SmallVector<Value> awaitProducts(Thread &t, ValueRange sums) {
+StringRef transposed(const SharedOperand &operand) { return operand.isDepthMajor ? ", 0" : ", 1"; }
+
+} // namespace
+
+SmallVector<Value> GroupProduct::start(Thread &t, const SharedOperand &a, const SharedOperand &b,
+                                       ValueRange sums) const {
+  ProductText text(t, *this, !sums.empty());
+  Value left = a.descriptor(t), right = b.descriptor(t);
+  for (int64_t slice = 0; slice < depth / sliceDepth; ++slice)
+    text.multiply(sliceOf(t, a, left, slice), /*isShared=*/true, sliceOf(t, b, right, slice),
+                  transposed(a) + Twine(transposed(b)));
+  return text.start(sums);
+}
+
+SmallVector<Value> GroupProduct::start(Thread &t, ValueRange a, const SharedOperand &b,
+                                       ValueRange sums) const {
+  ProductText text(t, *this, !sums.empty());
+  Value right = b.descriptor(t);
+  constexpr int64_t count = factorsOfThread(sliceDepth);
+  for (int64_t slice = 0; slice < depth / sliceDepth; ++slice)
+    text.multiply(a.slice(slice * count, count), /*isShared=*/false, sliceOf(t, b, right, slice),
+                  transposed(b));
+  return text.start(sums);
+}
+
+SmallVector<Value> awaitProducts(Thread &t, ValueRange sums, int64_t pending) {
   // It has the sums for operands, so that nothing reads them before.
-  return changeSums(t, "wgmma.wait_group.sync.aligned 0;", sums, {});
+  return changeSums(t, "wgmma.wait_group.sync.aligned " + Twine(pending) + ";", sums.size(), sums,
+                    {}, {});
 }
 
 void setRegisters(Thread &t, int64_t count, bool increase) {

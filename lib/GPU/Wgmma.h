@@ -19,36 +19,56 @@ namespace quern::nvidia {
 
 /// Warps and threads of a warp group.
 constexpr int64_t warpsOfGroup = 4, warpGroupSize = warpsOfGroup * warpSize;
+/// Of an H100 (SXM). Each finds room for one block of producers and consumers.
+constexpr int64_t multiprocessors = 132;
 /// Bytes of a row of a matrix in shared memory, which the 128-byte swizzle permutes.
 constexpr int64_t swizzleBytes = 128;
 
 /// An operand in shared memory, of 16-bit elements: boxes that copyBox wrote with the 128-byte
-/// swizzle, each with rows of 64 elements. Of K-major operands rows run along the depth, and a box
-/// has all rows of the operand; otherwise a box has a row for each of 64 steps in depth, and the
-/// operand as many boxes, one after the other, as it needs.
+/// swizzle, one after the other, each of `boxRows` rows of 64 elements. Of a depth-major operand
+/// rows run along the depth: a box has 64 steps of it, for the rows (of A) or columns (of B) of the
+/// operand and maybe more. Otherwise rows run across: a box has a row for each step in depth, and
+/// 64 rows of A or columns of B.
 struct SharedOperand {
-  mlir::Value address; ///< i32, in bytes; a multiple of sharedAlignment
+  mlir::Value address; ///< i32, in bytes, of the first row; a multiple of sharedAlignment
   bool isDepthMajor;
+  int64_t boxRows = 64; ///< a multiple of 8
 
-  /// i64: the matrix descriptor of 16 steps in depth, of which there are four in a row or in a box
-  /// (PTX ISA 8.3, section 9.7.13.5.1).
-  mlir::Value descriptor(Thread &thread, int64_t slice) const;
+  /// i64: the matrix descriptor of the first 16 steps in depth (PTX ISA 8.3, section 9.7.13.5.1).
+  mlir::Value descriptor(Thread &thread) const;
+  /// What to add to it for the 16 steps number `slice`.
+  int64_t descriptorStep(int64_t slice) const;
 };
 
 /// Registers in which a thread has its share of the sums of a 64 x `columns` matrix, f32. Number i
 /// is that of row 16 w + l / 4 + 8 ((i / 2) % 2) and column 8 (i / 4) + 2 (l % 4) + i % 2 for lane
-/// l of warp w of the group (PTX ISA 8.3, figure of section 9.7.13.5.2).
+/// l of warp w of the group (PTX ISA 8.3, figure of section 9.7.13.5.2). This is the order of
+/// WarpSums with one row tile.
 constexpr int64_t sumsOfThread(int64_t columns) { return columns / 2; }
+/// Registers in which a thread has its share of a left factor of 64 x `depth` elements: i32, four
+/// for every 16 steps in depth, each with two neighbours of a row. Their places are those of the
+/// sums (section 9.7.13.5.1.1): asFactor makes one of the other.
+constexpr int64_t factorsOfThread(int64_t depth) { return depth / 4; }
 
-/// Starts sums += A B, where A is 64 x 64 and B 64 x `columns` (a multiple of 8 up to 256), of
-/// `element` (bf16 or f16). Until awaitProducts, nothing may touch what comes back, but for another
-/// product into the same sums. Waits until no products are under way but these, so that the
-/// operands of those before are free.
-llvm::SmallVector<mlir::Value> startProduct(Thread &thread, mlir::Type element,
-                                            const SharedOperand &a, const SharedOperand &b,
-                                            int64_t columns, mlir::ValueRange sums);
-/// Waits for all products of this thread; returns their sums.
-llvm::SmallVector<mlir::Value> awaitProducts(Thread &thread, mlir::ValueRange sums);
+/// A B, where A is 64 x `depth` (a multiple of 16) and B `depth` x `columns` (a multiple of 8 up to
+/// 256), of `element` (bf16 or f16).
+struct GroupProduct {
+  mlir::Type element;
+  int64_t columns, depth;
+
+  /// Starts sums += A B; without `sums`, these begin with 0. A is in shared memory or, second form,
+  /// in registers. Until awaitProducts, nothing may touch what comes back, but for another product
+  /// into the same sums, and nothing may write to the operands. They are added in the order of the
+  /// depth.
+  llvm::SmallVector<mlir::Value> start(Thread &thread, const SharedOperand &a,
+                                       const SharedOperand &b, mlir::ValueRange sums = {}) const;
+  llvm::SmallVector<mlir::Value> start(Thread &thread, mlir::ValueRange a, const SharedOperand &b,
+                                       mlir::ValueRange sums = {}) const;
+};
+/// Waits until no products of this thread are under way but the `pending` latest ones: the operands
+/// of the others are free. Returns `sums`, of some of these others, which can be used from here on.
+llvm::SmallVector<mlir::Value> awaitProducts(Thread &thread, mlir::ValueRange sums,
+                                             int64_t pending = 0);
 
 /// Sets how many registers (a multiple of 8) each thread of this warp group can use from here on.
 /// All blocks of the kernel must have been given the sum at their start.
