@@ -74,8 +74,6 @@ private:
     mlir::Value size, stride;
   };
   static mlir::Value position(Code &code, mlir::Value index, llvm::ArrayRef<Dimension> dims);
-  /// Of the first element in memory.
-  mlir::Value address(Code &code) const;
 
   mlir::Value memref;
   llvm::SmallVector<Dimension> leading, batchDims; ///< outermost first
@@ -204,11 +202,6 @@ void emitMma(Emission &emission, const Product &product, bool largeTile, int64_t
 /// f16 and on sm_90a; by `otherwise` where that cannot be, or there are too few rows. The host
 /// chooses where types do not say enough.
 void emitWgmma(Emission &emission, const Product &product, llvm::function_ref<void()> otherwise);
-
-/// Launches of one kind or the other, as the host finds `condition` (i1) to be. Only one of them
-/// runs, and so they use the same scratch memory.
-void either(Emission &emission, mlir::Value condition, llvm::function_ref<void()> one,
-            llvm::function_ref<void()> other);
 
 } // namespace quern::nvidia
 

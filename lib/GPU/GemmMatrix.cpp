@@ -6,6 +6,7 @@
 //===---------------------------------------------------------------------------------------------===//
 
 #include "Gemm.h"
+#include "TensorCopy.h"
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
@@ -105,7 +106,7 @@ Value Matrix::startsAligned(Code &code, int64_t count) const {
   // Whole buffers are aligned for any access (include/quern/Runtime/Program.h); a part of one
   // starts where it starts.
   if (!cast<MemRefType>(memref.getType()).getLayout().isIdentity())
-    require(address(code), count * elementBytes(element));
+    require(addressOf(code, memref), count * elementBytes(element));
   for (const Dimension &dim : llvm::concat<const Dimension>(leading, batchDims))
     require(dim.stride, count);
   return result;
@@ -118,42 +119,19 @@ Value Matrix::isVectors(Thread &t, int64_t count) const {
   return b.createOrFold<arith::AndIOp>(t.loc, whole, startsAligned(t, count));
 }
 
-Value Matrix::address(Code &code) const {
-  OpBuilder &b = code.builder;
-  Value start = memref::ExtractAlignedPointerAsIndexOp::create(b, code.loc, memref);
-  if (cast<MemRefType>(memref.getType()).getLayout().isIdentity())
-    return start;
-  auto metadata = memref::ExtractStridedMetadataOp::create(b, code.loc, memref);
-  Value bytes = mulIndex(code, metadata.getOffset(), code.index(elementBytes(element)));
-  return addIndex(code, start, bytes);
-}
-
-/// The strides of a tensor map are multiples of 16 bytes below 2^40, and it has up to 5 dimensions
-/// (CUDA driver API, cuTensorMapEncodeTiled).
+/// A tensor map has up to 5 dimensions.
 Value Matrix::allowsTensorMap(Code &code) const {
   if (leading.size() != 1 || batchDims.size() > 3)
     return {};
-  OpBuilder &b = code.builder;
-  Value result;
-  auto requireNone = [&](uint64_t bits, Value of) {
-    Value wrong =
-        b.createOrFold<arith::AndIOp>(code.loc, of, code.index(static_cast<int64_t>(bits)));
-    Value holds =
-        b.createOrFold<arith::CmpIOp>(code.loc, arith::CmpIPredicate::eq, wrong, code.index(0));
-    result = result ? b.createOrFold<arith::AndIOp>(code.loc, result, holds) : holds;
-  };
-  constexpr uint64_t below16 = 15, from40 = ~((uint64_t{1} << 40) - 1);
+  SmallVector<Value> strides;
   for (const Dimension &dim : llvm::concat<const Dimension>(leading, batchDims))
-    requireNone(from40 | below16, mulIndex(code, dim.stride, code.index(elementBytes(element))));
-  // Whole buffers are aligned for any access (include/quern/Runtime/Program.h).
-  if (!cast<MemRefType>(memref.getType()).getLayout().isIdentity())
-    requireNone(below16, address(code));
-  return result;
+    strides.push_back(mulIndex(code, dim.stride, code.index(elementBytes(element))));
+  return nvidia::allowsTensorMap(code, memref, strides);
 }
 
 TensorMap Matrix::tensorMap(Code &code, int64_t boxRows) const {
   TensorMap map;
-  map.address = address(code);
+  map.address = addressOf(code, memref);
   map.element = element;
   map.swizzle = 128;
   map.sizes = {columns, rows};

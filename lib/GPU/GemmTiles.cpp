@@ -126,16 +126,4 @@ void launchTiles(
     emitSumOfParts(e, product, sums);
 }
 
-void either(Emission &e, Value condition, llvm::function_ref<void()> one,
-            llvm::function_ref<void()> other) {
-  int64_t before = e.scratchBytes, after = before;
-  auto keepingScratch = [&](llvm::function_ref<void()> body) {
-    e.scratchBytes = before;
-    body();
-    after = std::max(after, e.scratchBytes);
-  };
-  choose(e, condition, [&] { keepingScratch(one); }, [&] { keepingScratch(other); });
-  e.scratchBytes = after;
-}
-
 } // namespace quern::nvidia

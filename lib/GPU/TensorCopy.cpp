@@ -7,9 +7,45 @@
 
 #include "TensorCopy.h"
 
+#include "quern/Emission/Views.h"
+
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
 using namespace mlir;
 
 namespace quern::nvidia {
+
+Value addressOf(emission::Code &code, Value memref) {
+  OpBuilder &b = code.builder;
+  auto type = cast<MemRefType>(memref.getType());
+  Value start = memref::ExtractAlignedPointerAsIndexOp::create(b, code.loc, memref);
+  if (type.getLayout().isIdentity())
+    return start;
+  auto metadata = memref::ExtractStridedMetadataOp::create(b, code.loc, memref);
+  Value bytes = emission::mulIndex(code, metadata.getOffset(),
+                                   code.index(emission::elementBytes(type.getElementType())));
+  return emission::addIndex(code, start, bytes);
+}
+
+/// Strides are multiples of 16 bytes below 2^40 (CUDA driver API, cuTensorMapEncodeTiled).
+Value allowsTensorMap(emission::Code &code, Value memref, ArrayRef<Value> strides) {
+  OpBuilder &b = code.builder;
+  Value result = arith::ConstantOp::create(b, code.loc, b.getBoolAttr(true));
+  auto requireNone = [&](uint64_t bits, Value of) {
+    Value wrong =
+        b.createOrFold<arith::AndIOp>(code.loc, of, code.index(static_cast<int64_t>(bits)));
+    Value holds =
+        b.createOrFold<arith::CmpIOp>(code.loc, arith::CmpIPredicate::eq, wrong, code.index(0));
+    result = b.createOrFold<arith::AndIOp>(code.loc, result, holds);
+  };
+  constexpr uint64_t below16 = 15, from40 = ~((uint64_t{1} << 40) - 1);
+  for (Value stride : strides)
+    requireNone(from40 | below16, stride);
+  // Whole buffers are aligned for any access (include/quern/Runtime/Program.h).
+  if (!cast<MemRefType>(memref.getType()).getLayout().isIdentity())
+    requireNone(below16, addressOf(code, memref));
+  return result;
+}
 
 void copyBox(Thread &t, const Pointer &shared, Value map, ValueRange coordinates,
              const Mbarrier &barrier, int64_t blocks) {

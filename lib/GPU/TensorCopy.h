@@ -8,8 +8,16 @@
 #define QUERN_LIB_GPU_TENSORCOPY_H
 
 #include "Mbarrier.h"
+#include "quern/GPU/Emission.h"
 
 namespace quern::nvidia {
+
+/// The address of a memref's first element, in bytes: an index.
+mlir::Value addressOf(emission::Code &code, mlir::Value memref);
+/// i1 of the host: whether a map can have a memref, which is not empty, with these strides: indices
+/// in bytes, of all its dimensions but the innermost.
+mlir::Value allowsTensorMap(emission::Code &code, mlir::Value memref,
+                            llvm::ArrayRef<mlir::Value> strides);
 
 /// Starts the copy of the box that begins at `coordinates` (i32, dimension 0 first; they may lie
 /// outside, where the tensor counts as zeros) to `shared`, a multiple of 128 bytes, or of

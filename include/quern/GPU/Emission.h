@@ -109,6 +109,11 @@ mlir::Value atMost(Emission &emission, mlir::Value count, int64_t limit);
 void choose(emission::Code &code, mlir::Value condition, llvm::function_ref<void()> then,
             llvm::function_ref<void()> otherwise);
 
+/// Launches of one kind or the other, as the host finds `condition` (i1) to be. Only one of them
+/// runs, and so they use the same scratch memory.
+void either(Emission &emission, mlir::Value condition, llvm::function_ref<void()> one,
+            llvm::function_ref<void()> other);
+
 } // namespace quern::nvidia
 
 #endif // QUERN_GPU_EMISSION_H
