@@ -11,8 +11,6 @@
 
 #include "AttentionMma.h"
 
-#include <limits>
-
 using namespace mlir;
 
 namespace quern::nvidia {
@@ -21,7 +19,6 @@ using namespace emission;
 
 namespace {
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr int64_t warps = 4, stages = 2;
 
 int64_t sizeOf(Value memref, int64_t dim) {
@@ -51,19 +48,20 @@ public:
       : op(op), in(onDevice, op), t(thread),
         p(thread, in.getQ(), in.getK(), in.getV(), in.getMask(), in.getLengths(), in.getOffset(),
           op.getCausal()),
-        tile(tile), f32(thread.builder.getF32Type()),
-        element(cast<MemRefType>(in.getQ().getType()).getElementType()),
+        tile(tile), element(cast<MemRefType>(in.getQ().getType()).getElementType()),
         scale(op.getScale().convertToDouble()) {}
 
   void run();
 
 private:
-  /// Of the rows of a lane (row tile, then the upper and lower half): maxima m, in units of the
-  /// products, and sums l over the lane's columns; and outputs.
   struct State {
-    SmallVector<Value> maxima, sums;
+    RowSoftmax softmax;
     WarpSums output;
   };
+  State initialState() {
+    return {RowSoftmax(t, tile.rowTiles, scale, /*isScaled=*/p.mask != nullptr),
+            WarpSums(t, tile.rowTiles, p.valueWidth / 8)};
+  }
   SmallVector<Value> flatten(const State &state);
   State unflatten(ValueRange values);
 
@@ -78,19 +76,16 @@ private:
   }
   State step(State state, Value firstKey);
   State weigh(State state, Value firstKey);
-  void softmax(State &state, WarpSums &scores);
   void finish(State state);
 
   int64_t rows() const { return 2 * tile.rowTiles; }
-  /// A score, which is a product, is times this an exponent of 2; with a mask it is scaled already.
-  double exponentScale() const { return p.mask ? log2E : scale * log2E; }
 
   kernel::AttentionOp op;
   kernel::AttentionOp::Adaptor in;
   Thread &t;
   AttentionProblem p;
   Tile tile;
-  Type f32, element;
+  Type element;
   double scale;
 
   Value sequence, head, firstQuery; ///< indices, of the block
@@ -101,58 +96,18 @@ private:
 };
 
 SmallVector<Value> Forward::flatten(const State &state) {
-  SmallVector<Value> all(state.maxima);
-  llvm::append_range(all, state.sums);
+  SmallVector<Value> all(state.softmax.maxima);
+  llvm::append_range(all, state.softmax.sums);
   llvm::append_range(all, state.output.values);
   return all;
 }
 
 Forward::State Forward::unflatten(ValueRange all) {
-  State state;
-  state.maxima = all.take_front(rows());
-  state.sums = all.slice(rows(), rows());
-  state.output.rowTiles = tile.rowTiles;
-  state.output.columnTiles = p.valueWidth / 8;
+  State state = initialState();
+  state.softmax.maxima = all.take_front(rows());
+  state.softmax.sums = all.slice(rows(), rows());
   state.output.values = all.drop_front(2 * rows());
   return state;
-}
-
-/// From scores to P; rescales what the state has.
-void Forward::softmax(State &state, WarpSums &sums) {
-  auto larger = [&](Value a, Value b) { return t.max(a, b); };
-  Value factor = t.number(f32, exponentScale());
-  for (int64_t i = 0; i < rows(); ++i) {
-    auto score = [&](int64_t j, int64_t r) -> Value & {
-      return sums.at(i / 2, j, 2 * (i % 2) + r);
-    };
-    Value now = state.maxima[i];
-    for (int64_t j = 0; j < sums.columnTiles; ++j)
-      for (int64_t r : {0, 1})
-        now = larger(now, score(j, r));
-    // The four lanes of a row are neighbours.
-    now = t.overLanes(now, 4, larger);
-    Value shift = t.mul(finiteShift(t, now), factor);
-    Value negative = arith::NegFOp::create(t.builder, t.loc, shift);
-    auto power = [&](Value score) {
-      // With a mask of -3e38 the product alone would overflow.
-      if (p.mask)
-        return exponential(t, score, finiteShift(t, now));
-      return exp2(t, t.fma(score, factor, negative));
-    };
-    Value rescale = power(state.maxima[i]);
-    state.maxima[i] = now;
-    state.sums[i] = t.mul(state.sums[i], rescale);
-    for (int64_t j = 0; j < sums.columnTiles; ++j)
-      for (int64_t r : {0, 1}) {
-        score(j, r) = power(score(j, r));
-        state.sums[i] = t.add(state.sums[i], score(j, r));
-      }
-    for (int64_t j = 0; j < state.output.columnTiles; ++j)
-      for (int64_t r : {0, 1}) {
-        Value &output = state.output.at(i / 2, j, 2 * (i % 2) + r);
-        output = t.mul(output, rescale);
-      }
-  }
 }
 
 HalfMatrix Forward::stageOf(const HalfMatrix &matrix, Value firstKey) {
@@ -174,7 +129,7 @@ Forward::State Forward::weigh(State state, Value firstKey) {
   WarpSums sums =
       rowProducts(t, queries, warpRow, tile.rowTiles, stageOf(keys, firstKey), p.keyWidth);
   visibility->apply(sums, scores(firstKey), head, scale);
-  softmax(state, sums);
+  scaleRows(t, state.output, state.softmax.weigh(t, sums));
   addWeighted(t, state.output, asFactor(t, sums, element), stageOf(values, firstKey));
   return state;
 }
@@ -194,17 +149,10 @@ Forward::State Forward::step(State state, Value firstKey) {
 }
 
 void Forward::finish(State state) {
+  SmallVector<Value> inverses;
   for (int64_t i = 0; i < rows(); ++i) {
-    Value sum = t.overLanes(state.sums[i], 4, [&](Value a, Value b) { return t.add(a, b); });
-    Value maximum = state.maxima[i];
-    if (!p.mask)
-      maximum = t.mul(maximum, t.number(f32, scale));
-    SoftmaxEnd softmax = finishSoftmax(t, maximum, sum);
-    for (int64_t j = 0; j < state.output.columnTiles; ++j)
-      for (int64_t r : {0, 1}) {
-        Value &output = state.output.at(i / 2, j, 2 * (i % 2) + r);
-        output = t.mul(output, softmax.inverse);
-      }
+    SoftmaxEnd softmax = state.softmax.finish(t, i);
+    inverses.push_back(softmax.inverse);
     if (in.getOutputs().size() < 2)
       continue;
     Value row = addIndex(t, addIndex(t, warpRow, fragmentGroup(t)), t.int32(8 * i));
@@ -213,6 +161,7 @@ void Forward::finish(State state) {
     t.when(t.both(first, t.less(query, p.queries)),
            [&] { t.store(softmax.logSumExp, in.getOutputs()[1], {sequence, head, query}); });
   }
+  scaleRows(t, state.output, inverses);
   writeSums(t, state.output, queries, warpRow, headOf(t, in.getOutputs()[0], sequence, head),
             firstQuery);
 }
@@ -244,11 +193,7 @@ void Forward::run() {
   startCopy(t, queries, queryRows, firstQuery, p.queries, p.keyWidth);
   copyTile(zero);
   closeCopies(t);
-  State initial;
-  initial.maxima.assign(rows(), t.number(f32, -infinity));
-  initial.sums.assign(rows(), t.number(f32, 0));
-  initial.output = WarpSums(t, tile.rowTiles, p.valueWidth / 8);
-  State last = unflatten(t.strided(zero, end, t.int32(tile.keys), flatten(initial),
+  State last = unflatten(t.strided(zero, end, t.int32(tile.keys), flatten(initialState()),
                                    [&](Value firstKey, ValueRange carried) {
                                      return flatten(step(unflatten(carried), firstKey));
                                    }));

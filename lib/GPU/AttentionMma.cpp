@@ -15,6 +15,8 @@ namespace quern::nvidia {
 
 using namespace emission;
 
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
 bool hasTensorTiles(ValueRange matrices) {
   Type element = cast<MemRefType>(matrices.front().getType()).getElementType();
   return hasWarpProducts(element) && llvm::all_of(matrices, [&](Value matrix) {
@@ -99,7 +101,7 @@ void Visibility::hide(WarpSums &scores, const ScoreTile &tile) {
     return arith::SubIOp::create(t.builder, t.loc, bound, firstColumn);
   };
   llvm::SmallDenseMap<int64_t, Value> bounds;
-  Value hidden = t.number(t.builder.getF32Type(), -std::numeric_limits<double>::infinity());
+  Value hidden = t.number(t.builder.getF32Type(), -infinity);
   scores.forElements([&](Value &score, int64_t row, int64_t column) {
     Value &bound = bounds[row];
     if (!bound)
@@ -107,6 +109,63 @@ void Visibility::hide(WarpSums &scores, const ScoreTile &tile) {
     Value before = less(t.int32(column), bound);
     score = tile.rowsAreKeys ? t.select(before, hidden, score) : t.select(before, score, hidden);
   });
+}
+
+RowSoftmax::RowSoftmax(Thread &t, int64_t rowTiles, double scale, bool isScaled)
+    : scale(scale), isScaled(isScaled),
+      maxima(2 * rowTiles, t.number(t.builder.getF32Type(), -infinity)),
+      sums(2 * rowTiles, t.number(t.builder.getF32Type(), 0)) {}
+
+/// The sums of row `i`, in the order of RowSoftmax, as references.
+static SmallVector<Value *> rowOf(WarpSums &sums, int64_t i) {
+  SmallVector<Value *> row;
+  for (int64_t j = 0; j < sums.columnTiles; ++j)
+    for (int64_t r : {0, 1})
+      row.push_back(&sums.at(i / 2, j, 2 * (i % 2) + r));
+  return row;
+}
+
+SmallVector<Value> RowSoftmax::weigh(Thread &t, WarpSums &scores) {
+  auto larger = [&](Value a, Value b) { return t.max(a, b); };
+  Value factor = t.number(t.builder.getF32Type(), isScaled ? log2E : scale * log2E);
+  SmallVector<Value> rescale;
+  for (size_t i = 0; i < maxima.size(); ++i) {
+    SmallVector<Value *> row = rowOf(scores, static_cast<int64_t>(i));
+    // Two chains, which wait for each other half as long.
+    Value now = maxima[i], odd = *row[1];
+    for (size_t j = 0; j < row.size(); ++j)
+      (j % 2 ? odd : now) = larger(j % 2 ? odd : now, *row[j]);
+    // The four lanes of a row are neighbours.
+    now = t.overLanes(larger(now, odd), 4, larger);
+    Value shift = finiteShift(t, now);
+    Value negative = arith::NegFOp::create(t.builder, t.loc, t.mul(shift, factor));
+    auto power = [&](Value score) {
+      // With a mask of -3e38 the product alone would overflow.
+      return isScaled ? exponential(t, score, shift) : exp2(t, t.fma(score, factor, negative));
+    };
+    rescale.push_back(power(maxima[i]));
+    maxima[i] = now;
+    sums[i] = t.mul(sums[i], rescale.back());
+    for (Value *score : row) {
+      *score = power(*score);
+      sums[i] = t.add(sums[i], *score);
+    }
+  }
+  return rescale;
+}
+
+SoftmaxEnd RowSoftmax::finish(Thread &t, int64_t i) const {
+  Value sum = t.overLanes(sums[i], 4, [&](Value a, Value b) { return t.add(a, b); });
+  Value maximum = maxima[i];
+  if (!isScaled)
+    maximum = t.mul(maximum, t.number(sum.getType(), scale));
+  return finishSoftmax(t, maximum, sum);
+}
+
+void scaleRows(Thread &t, WarpSums &sums, ValueRange factors) {
+  for (auto [i, factor] : llvm::enumerate(factors))
+    for (Value *sum : rowOf(sums, static_cast<int64_t>(i)))
+      *sum = t.mul(*sum, factor);
 }
 
 void scaleSums(Thread &t, WarpSums &sums, double factor) {

@@ -48,6 +48,27 @@ private:
   mlir::Value offset;  ///< i32
 };
 
+/// The online softmax (Milakov and Gimelshein 2018) of the rows of a lane, which are queries:
+/// number 2 i + h is that of row tile i in its upper (0) or lower (1) half.
+struct RowSoftmax {
+  /// Of no keys so far. `scale` is that of scores, which are products; with `isScaled` they are
+  /// times it already.
+  RowSoftmax(Thread &thread, int64_t rowTiles, double scale, bool isScaled);
+
+  double scale;
+  bool isScaled;
+  /// Maxima m in units of scores, and sums l of exp(score - m) over the lane's columns.
+  llvm::SmallVector<mlir::Value> maxima, sums;
+
+  /// Scores become exp(score - m). Returns what results of the keys before are to be multiplied by:
+  /// exp(old m - m), for each row.
+  llvm::SmallVector<mlir::Value> weigh(Thread &thread, WarpSums &scores);
+  /// What row `i` ends in.
+  SoftmaxEnd finish(Thread &thread, int64_t i) const;
+};
+/// Multiplies rows of the sums by `factors`, in the order of RowSoftmax.
+void scaleRows(Thread &thread, WarpSums &sums, mlir::ValueRange factors);
+
 /// sum * factor, for all of them.
 void scaleSums(Thread &thread, WarpSums &sums, double factor);
 
