@@ -173,7 +173,7 @@ LogicalResult emit(kernel::AttentionOp op, ValueRange operands, Emission &e) {
   if (isDecodeAttention(op))
     emitDecodeAttention(op, operands, e);
   else if (hasTensorTiles({in.getQ(), in.getK(), in.getV(), in.getOutputs()[0]}))
-    emitTensorAttention(op, operands, e);
+    emitGroupAttention(op, operands, e, [&] { emitTensorAttention(op, operands, e); });
   else
     emitForwardAttention(op, operands, e);
   return success();

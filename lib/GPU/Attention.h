@@ -99,6 +99,11 @@ void emitDecodeAttention(kernel::AttentionOp op, mlir::ValueRange operands, Emis
 void emitForwardAttention(kernel::AttentionOp op, mlir::ValueRange operands, Emission &emission);
 /// Attention by tensor cores, where Q, K, V and O have tiles for them (AttentionMma.h).
 void emitTensorAttention(kernel::AttentionOp op, mlir::ValueRange operands, Emission &emission);
+/// The same by warp groups of sm_90a, where it suits: by `otherwise` where the tensor memory
+/// accelerator cannot copy the operands, there is a mask, or there are few queries. The host chooses
+/// where types do not say enough.
+void emitGroupAttention(kernel::AttentionOp op, mlir::ValueRange operands, Emission &emission,
+                        llvm::function_ref<void()> otherwise);
 /// dQ, dK and dV by tensor cores from D: whether they can, and how.
 bool hasTensorBackward(kernel::AttentionBackwardOp op, mlir::ValueRange operands);
 void emitTensorBackward(kernel::AttentionBackwardOp op, mlir::ValueRange operands,

@@ -7,7 +7,9 @@
 # REQUIRES: ptxas
 # RUN: %python %s
 """Attention of bf16 and its gradients for the head dimensions that models have, assembled: no register goes to memory,
-and ptxas warns of nothing."""
+and ptxas warns of nothing, also not that wgmma was serialized, by which sm_90a computes the forward pass."""
+
+import re
 
 from attention import Case
 from device import Program, check_assembly
@@ -22,12 +24,18 @@ def cases():
         yield Case(sizes, **common)
         yield Case(sizes, G=2, lengths=True, **common)
         yield Case(sizes, fused=True, static=True, **common)
+        yield Case(sizes, D=width, H=4, element="f16")
 
 
 def main():
     text = "".join(case.text("f%d" % i) for i, case in enumerate(cases()))
     for architecture in ALL:
-        check_assembly(Program(text, architecture))
+        program = Program(text, architecture)
+        check_assembly(program)
+        # Where only the host knows whether TMA can copy the operands there is code for both.
+        by_groups = [name for name, ptx in program.kernels().items()
+                     if re.match(r"attention_\d", name) and "wgmma.mma_async" in ptx]
+        assert len(by_groups) == (len(list(cases())) if architecture == "sm_90a" else 0), by_groups
 
 
 main()

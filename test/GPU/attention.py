@@ -35,6 +35,11 @@ class Case:
     def __str__(self):
         return " ".join("%s=%s" % item for item in vars(self).items() if item[1] not in (None, False, True) or item[1])
 
+    def uses_warp_groups(self, architecture, T, S):
+        """Whether products are by wgmma: what TMA can copy, and enough queries."""
+        return (architecture == "sm_90a" and self.element != "f32" and self.D % 16 == self.E % 16 == 0 and self.mask is None
+                and not self.shifted and not self.decode and T > 64 and S > 0)
+
     def types(self):
         """Of q, k, v, what is optional, o and lse, as the kernel sees them; `whole` where they are slices of it."""
         B, T, S = self.sizes[0][:3] if self.static else ("?", 1 if self.decode else "?", "?")
@@ -217,6 +222,10 @@ def check(program, name, case, B, T, S, offset):
     if case.offset:
         extra.append(np.array(offset, np.int32))
     program.same_bits(name, *inputs, *extra, o, *([lse] if case.lse else []))
+    if kernels := program.kernels():
+        ptx = "".join(kernels[launched] for launched in program.launched())
+        used = "wgmma.mma_async" in ptx and "cp.async.bulk.tensor" in ptx
+        assert used == case.uses_warp_groups(program.architecture, T, S), "%s ran %s" % (what, program.launched())
     seen = slice(0, min(S, offset + T)) if case.offset else slice(None)
     wanted = reference(case, q, k[:, seen], v[:, seen], mask, lengths, offset, n.value(g))
     size = np.abs(v[:, seen]).max(initial=1)
@@ -290,12 +299,28 @@ def cases():
     yield Case([(3, 37, 70, 0)], H=2, D=64, lengths=True, element="f16")
     yield Case([(1, 20, 150, 0)], H=3, G=1, D=128, causal=True, element="bf16")
     yield Case([(1, 1, 300, 290)], H=8, G=2, D=64, causal=True, offset=True, decode=True, element="bf16")
+    # By warp groups on sm_90a: tiles of keys that all queries see, that a causal mask hides in part or that begin before
+    # the first key; fewer queries and keys than a tile; every width of tiles; what TMA cannot copy.
+    yield Case([(1, 64, 64, 0), (1, 65, 1, 0), (1, 200, 390, 0)], H=1, D=64, element="bf16")
+    yield Case([(1, 390, 390, 0)], H=2, G=1, D=64, causal=True, element="bf16")
+    yield Case([(1, 260, 260, 0)], H=1, D=128, causal=True, fused=True, static=True, element="f16")
+    yield Case([(1, 130, 400, 250), (1, 70, 300, 0)], H=1, D=128, causal=True, offset=True, element="bf16")
+    yield Case([(4, 140, 200, 0)], H=2, G=1, D=64, lengths=True, causal=True, element="f16")
+    yield Case([(3, 66, 300, 0)], H=1, D=128, lengths=True, element="bf16")
+    yield Case([(1, 66, 140, 0)], H=1, D=48, E=80, element="bf16")
+    yield Case([(1, 100, 230, 0)], H=1, D=192, E=160, causal=True, lse=False, element="bf16")
+    yield Case([(1, 70, 130, 0)], H=1, D=256, element="f16")
+    yield Case([(1, 70, 70, 0)], H=1, D=16, causal=True, fused=True, static=True, shifted=True, element="bf16")
+    # More pieces of work than blocks.
+    yield Case([(35, 65, 65, 0)], H=4, G=2, D=16, causal=True, lse=False, element="bf16")
+    yield Case([(67, 65, 70, 0)], H=2, D=16, lse=False, element="bf16")
 
 
 def main():
     for architecture in ARCHITECTURES:
-        # All kernels on the first; on the others what they share with it need not be run again.
-        chosen = list(cases())[:: 1 if architecture == ARCHITECTURES[0] else 6]
+        # All kernels on the first; on the others what is theirs, and of what they share with it a part.
+        chosen = [case for i, case in enumerate(cases()) if architecture == ARCHITECTURES[0] or i % 6 == 0 or
+                  any(case.uses_warp_groups(architecture, T, S) for _, T, S, _ in case.sizes)]
         program = Program("".join(case.text("f%d" % i) for i, case in enumerate(chosen)), architecture)
         for i, case in enumerate(chosen):
             for size in case.sizes:
