@@ -42,7 +42,7 @@ int64_t sizeOf(Value memref, int64_t dim) {
 
 /// What a block computes at a time; known when compiling.
 struct GroupTile {
-  GroupTile(int64_t keyWidth, int64_t valueWidth);
+  GroupTile(int64_t keyWidth, int64_t valueWidth, bool causal);
 
   int64_t consumers; ///< warp groups
   int64_t keys;      ///< of a tile of scores: a multiple of 16
@@ -60,12 +60,13 @@ struct GroupTile {
 };
 
 /// O, the scores and P of a consumer have to fit in its registers: E/2 + keys/2 + keys/4 of them.
-GroupTile::GroupTile(int64_t keyWidth, int64_t valueWidth) {
+GroupTile::GroupTile(int64_t keyWidth, int64_t valueWidth, bool causal) {
   int64_t width = std::max(keyWidth, valueWidth);
   consumers = width <= 64 ? 3 : 2;
   producerRegisters = width <= 64 ? 32 : 24;
   consumerRegisters = width <= 64 ? 160 : 240;
-  keys = width <= 128 ? 128 : width <= 192 ? 96 : 64;
+  // Under a causal mask large tiles have more scores that are hidden.
+  keys = width <= 64 ? 128 : width <= 128 ? (causal ? 128 : 176) : width <= 192 ? 96 : 64;
   queryTile = {queries(), keyWidth};
   keyTile = {keys, keyWidth};
   valueTile = {keys, valueWidth};
@@ -92,7 +93,7 @@ private:
   using Place = Ring::Place;
   using Piece = AttentionPiece;
   /// O is written so many columns at a time.
-  static constexpr int64_t resultColumns = 64;
+  static constexpr int64_t resultColumns = 32;
 
   /// What goes on from one piece to the next: of the ring of queries and of that of tiles.
   struct Places {
@@ -362,7 +363,7 @@ Forward::State Forward::next(State state, const Piece &piece, const Place &query
 void Forward::consume() {
   setRegisters(t, tile.consumerRegisters, /*increase=*/true);
   Value warp = sub(t.int32(t.warp()), t.int32(warpsOfGroup));
-  group = arith::DivUIOp::create(t.builder, t.loc, warp, t.int32(warpsOfGroup));
+  group = sub(warpGroup(t), t.int32(1));
   warpRow = mulIndex(t, warp, t.int32(16));
   // The first consumer has the first turn.
   t.when(t.equal(group, t.int32(tile.consumers - 1)), [&] { passTurn(group); });
@@ -451,7 +452,7 @@ Value suits(kernel::AttentionOp op, ValueRange operands, Emission &e) {
 void emitByGroups(kernel::AttentionOp op, ValueRange operands, Emission &e) {
   kernel::AttentionOp::Adaptor host(operands, op);
   Value q = host.getQ();
-  GroupTile tile(sizeOf(q, 3), sizeOf(host.getV(), 3));
+  GroupTile tile(sizeOf(q, 3), sizeOf(host.getV(), 3), op.getCausal());
   TensorMap maps[] = {headMap(e, q, tile.queryTile.rows),
                       headMap(e, host.getK(), tile.keyTile.rows),
                       headMap(e, host.getV(), tile.valueTile.rows)};

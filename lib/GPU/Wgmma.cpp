@@ -21,6 +21,11 @@ constexpr int64_t sliceDepth = 16, rowDepth = 64;
 /// Descriptors count so many bytes.
 constexpr int64_t descriptorUnit = 16;
 
+Value warpGroup(Thread &t) {
+  Value own = arith::DivUIOp::create(t.builder, t.loc, t.int32(t.thread()), t.int32(warpGroupSize));
+  return t.assembly("shfl.sync.idx.b32 $0, $1, 0, 31, -1;", "=r,r", own, t.builder.getI32Type());
+}
+
 Value SharedOperand::descriptor(Thread &t) const {
   // Eight rows of 128 bytes, the pattern of the swizzle, follow each other; where rows run across
   // the depth, the next 64 columns are in the next box.

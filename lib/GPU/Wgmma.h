@@ -24,6 +24,10 @@ constexpr int64_t multiprocessors = 132;
 /// Bytes of a row of a matrix in shared memory, which the 128-byte swizzle permutes.
 constexpr int64_t swizzleBytes = 128;
 
+/// i32: the number of this warp group in its block. ptxas sees that all lanes of a warp have the
+/// same: descriptors that follow from it are computed once for all of them.
+mlir::Value warpGroup(Thread &thread);
+
 /// An operand in shared memory, of 16-bit elements: boxes that copyBox wrote with the 128-byte
 /// swizzle, one after the other, each of `boxRows` rows of 64 elements. Of a depth-major operand
 /// rows run along the depth: a box has 64 steps of it, for the rows (of A) or columns (of B) of the
