@@ -54,9 +54,10 @@ TensorMap headMap(Code &code, Value x, int64_t rows) {
   TensorMap map;
   map.address = addressOf(code, x);
   map.element = cast<MemRefType>(x.getType()).getElementType();
-  map.sizes = {code.dim(x, 3), code.dim(x, 1), code.dim(x, 2), code.dim(x, 0)};
-  map.strides = {strides[1], strides[2], strides[0]};
-  map.box = {boxColumns, rows, 1, 1};
+  // The documentation of cuTensorMapEncodeTiled wants strides that grow.
+  map.sizes = {code.dim(x, 3), code.dim(x, 2), code.dim(x, 1), code.dim(x, 0)};
+  map.strides = {strides[2], strides[1], strides[0]};
+  map.box = {boxColumns, 1, rows, 1};
   map.swizzle = swizzleBytes;
   return map;
 }
@@ -70,7 +71,7 @@ void HeadTile::copy(Thread &t, const Pointer &to, Value map, Value row, Value he
                     const Mbarrier &barrier) const {
   int64_t boxElements = rows * swizzleBytes / to.elementBytes();
   for (int64_t box = 0; box < boxes(); ++box)
-    copyBox(t, to.at(t, box * boxElements), map, {t.int32(box * boxColumns), row, head, sequence},
+    copyBox(t, to.at(t, box * boxElements), map, {t.int32(box * boxColumns), head, row, sequence},
             barrier);
 }
 
