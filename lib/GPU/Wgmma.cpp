@@ -9,6 +9,7 @@
 
 #include "quern/Emission/Indices.h"
 
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "llvm/ADT/StringExtras.h"
 
@@ -21,24 +22,23 @@ constexpr int64_t sliceDepth = 16, rowDepth = 64;
 /// Descriptors count so many bytes.
 constexpr int64_t descriptorUnit = 16;
 
+/// The upper half of every descriptor: eight rows of 128 bytes, the pattern of the swizzle, follow
+/// each other.
+constexpr int64_t upperDescriptor = int64_t{1} << 30 | 8 * swizzleBytes / descriptorUnit;
+
 Value warpGroup(Thread &t) {
   Value own = arith::DivUIOp::create(t.builder, t.loc, t.int32(t.thread()), t.int32(warpGroupSize));
   return t.assembly("shfl.sync.idx.b32 $0, $1, 0, 31, -1;", "=r,r", own, t.builder.getI32Type());
 }
 
 Value SharedOperand::descriptor(Thread &t) const {
-  // Eight rows of 128 bytes, the pattern of the swizzle, follow each other; where rows run across
-  // the depth, the next 64 columns are in the next box.
-  constexpr int64_t swizzle128 = 1, patternBytes = 8 * swizzleBytes;
+  // Where rows run across the depth, the next 64 columns are in the next box.
   int64_t leadingUnits = isDepthMajor ? 1 : boxRows * swizzleBytes / descriptorUnit;
-  int64_t constant = swizzle128 << 62 | patternBytes / descriptorUnit << 32 | leadingUnits << 16;
   OpBuilder &b = t.builder;
   // The bits above are those of the block in its cluster.
   Value place = arith::AndIOp::create(b, t.loc, address, t.int32(0x3FFFF));
   place = arith::ShRUIOp::create(b, t.loc, place, t.int32(4));
-  place = arith::ExtUIOp::create(b, t.loc, b.getI64Type(), place);
-  Value rest = arith::ConstantOp::create(b, t.loc, b.getI64IntegerAttr(constant));
-  return arith::OrIOp::create(b, t.loc, place, rest);
+  return arith::OrIOp::create(b, t.loc, place, t.int32(leadingUnits << 16));
 }
 
 int64_t SharedOperand::descriptorStep(int64_t slice) const {
@@ -87,23 +87,33 @@ public:
       : t(t), product(product), accumulates(addsToSums),
         sums(static_cast<size_t>(sumsOfThread(product.columns))) {}
 
-  /// One instruction; `b` and what is in shared memory are descriptors.
-  void multiply(ValueRange a, bool isShared, Value b, const Twine &transposes) {
-    std::string type = product.element.isBF16() ? ".bf16" : ".f16";
-    text += "wgmma.mma_async.sync.aligned.m64n" + std::to_string(product.columns) + "k16.f32" +
-            type + type + " {" + list(0, sums) + "}, ";
-    std::string first = list(sums + operands.size(), a.size());
-    text += isShared ? first : "{" + first + "}";
+  /// An operand in shared memory; returns its number.
+  size_t share(const SharedOperand &operand) {
+    size_t number = sums + operands.size();
+    add(operand.descriptor(t), "r");
+    return number;
+  }
+  /// Makes `name` the descriptor of 16 steps of an operand in depth.
+  void describe(StringRef name, size_t operand, int64_t step) {
+    text += ("add.u32 lower, $" + Twine(operand) + ", " + Twine(step) + ";\n\tmov.b64 " + name +
+             ", {lower, upper};\n\t")
+                .str();
+  }
+  /// One instruction, of a left factor in registers unless it is empty.
+  void multiply(ValueRange a, const Twine &transposes) {
+    std::string type = product.element.isBF16() ? ".bf16" : ".f16", left = "left";
+    if (!a.empty())
+      left = "{" + list(sums + operands.size(), a.size()) + "}";
     for (Value value : a)
-      add(value, isShared ? "l" : "r");
-    text += ", " + list(sums + operands.size(), 1);
-    add(b, "l");
-    text += (accumulates ? ", 1, 1, 1" : ", 0, 1, 1") + transposes.str() + ";\n\t";
+      add(value, "r");
+    text += "wgmma.mma_async.sync.aligned.m64n" + std::to_string(product.columns) + "k16.f32" +
+            type + type + " {" + list(0, sums) + "}, " + left + ", right" +
+            (accumulates ? ", 1, 1, 1" : ", 0, 1, 1") + transposes.str() + ";\n\t";
     accumulates = true;
   }
 
   SmallVector<Value> start(ValueRange before) {
-    text += "wgmma.commit_group.sync.aligned;";
+    text += "wgmma.commit_group.sync.aligned;\n\t}";
     return changeSums(t, text, sums, before, operands, constraints);
   }
 
@@ -124,20 +134,13 @@ private:
   bool accumulates;
   size_t sums;
   // One piece of assembly: the compiler puts nothing between the fence and the products, which it
-  // does not know to be asynchronous.
-  std::string text = "wgmma.fence.sync.aligned;\n\t";
+  // does not know to be asynchronous. Descriptors are made where they are used: the compiler would
+  // keep all of them in registers.
+  std::string text = "{\n\t.reg .b32 lower, upper;\n\t.reg .b64 left, right;\n\tmov.b32 upper, " +
+                     std::to_string(upperDescriptor) + ";\n\twgmma.fence.sync.aligned;\n\t";
   SmallVector<Value> operands;
   SmallVector<StringRef> constraints;
 };
-
-/// The descriptor of 16 steps in depth.
-Value sliceOf(Thread &t, const SharedOperand &operand, Value first, int64_t slice) {
-  int64_t step = operand.descriptorStep(slice);
-  return step ? arith::AddIOp::create(
-                    t.builder, t.loc, first,
-                    arith::ConstantOp::create(t.builder, t.loc, t.builder.getI64IntegerAttr(step)))
-              : first;
-}
 
 StringRef transposed(const SharedOperand &operand) { return operand.isDepthMajor ? ", 0" : ", 1"; }
 
@@ -146,21 +149,24 @@ StringRef transposed(const SharedOperand &operand) { return operand.isDepthMajor
 SmallVector<Value> GroupProduct::start(Thread &t, const SharedOperand &a, const SharedOperand &b,
                                        ValueRange sums) const {
   ProductText text(t, *this, !sums.empty());
-  Value left = a.descriptor(t), right = b.descriptor(t);
-  for (int64_t slice = 0; slice < depth / sliceDepth; ++slice)
-    text.multiply(sliceOf(t, a, left, slice), /*isShared=*/true, sliceOf(t, b, right, slice),
-                  transposed(a) + Twine(transposed(b)));
+  size_t left = text.share(a), right = text.share(b);
+  for (int64_t slice = 0; slice < depth / sliceDepth; ++slice) {
+    text.describe("left", left, a.descriptorStep(slice));
+    text.describe("right", right, b.descriptorStep(slice));
+    text.multiply({}, transposed(a) + Twine(transposed(b)));
+  }
   return text.start(sums);
 }
 
 SmallVector<Value> GroupProduct::start(Thread &t, ValueRange a, const SharedOperand &b,
                                        ValueRange sums) const {
   ProductText text(t, *this, !sums.empty());
-  Value right = b.descriptor(t);
+  size_t right = text.share(b);
   constexpr int64_t count = factorsOfThread(sliceDepth);
-  for (int64_t slice = 0; slice < depth / sliceDepth; ++slice)
-    text.multiply(a.slice(slice * count, count), /*isShared=*/false, sliceOf(t, b, right, slice),
-                  transposed(b));
+  for (int64_t slice = 0; slice < depth / sliceDepth; ++slice) {
+    text.describe("right", right, b.descriptorStep(slice));
+    text.multiply(a.slice(slice * count, count), transposed(b));
+  }
   return text.start(sums);
 }
 
@@ -168,6 +174,12 @@ SmallVector<Value> awaitProducts(Thread &t, ValueRange sums, int64_t pending) {
   // It has the sums for operands, so that nothing reads them before.
   return changeSums(t, "wgmma.wait_group.sync.aligned " + Twine(pending) + ";", sums.size(), sums,
                     {}, {});
+}
+
+Value warpNumber(Thread &t) {
+  return mlir::gpu::ShuffleOp::create(t.builder, t.loc, t.int32(t.warp()), /*offset=*/0,
+                                      static_cast<int32_t>(warpSize), mlir::gpu::ShuffleMode::IDX)
+      .getShuffleResult();
 }
 
 void setRegisters(Thread &t, int64_t count, bool increase) {

@@ -38,7 +38,8 @@ struct SharedOperand {
   bool isDepthMajor;
   int64_t boxRows = 64; ///< a multiple of 8
 
-  /// i64: the matrix descriptor of the first 16 steps in depth (PTX ISA 8.3, section 9.7.13.5.1).
+  /// i32: the lower half of the matrix descriptor of the first 16 steps in depth (PTX ISA 8.3,
+  /// section 9.7.13.5.1). The upper one is the same of all.
   mlir::Value descriptor(Thread &thread) const;
   /// What to add to it for the 16 steps number `slice`.
   int64_t descriptorStep(int64_t slice) const;
@@ -73,6 +74,10 @@ struct GroupProduct {
 /// of the others are free. Returns `sums`, of some of these others, which can be used from here on.
 llvm::SmallVector<mlir::Value> awaitProducts(Thread &thread, mlir::ValueRange sums,
                                              int64_t pending = 0);
+
+/// i32: the number of this warp in its block, broadcast, so that ptxas knows it to be the same in
+/// all lanes: what is computed from it, as descriptors are, then takes no register of each thread.
+mlir::Value warpNumber(Thread &thread);
 
 /// Sets how many registers (a multiple of 8) each thread of this warp group can use from here on.
 /// All blocks of the kernel must have been given the sum at their start.
