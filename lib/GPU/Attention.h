@@ -108,6 +108,11 @@ void emitGroupAttention(kernel::AttentionOp op, mlir::ValueRange operands, Emiss
 bool hasTensorBackward(kernel::AttentionBackwardOp op, mlir::ValueRange operands);
 void emitTensorBackward(kernel::AttentionBackwardOp op, mlir::ValueRange operands,
                         Emission &emission);
+/// The same by products of warp groups where the architecture has them and the tensor memory
+/// accelerator can copy the operands; by `otherwise` elsewhere. The host chooses where types do not
+/// say enough.
+void emitGroupBackward(kernel::AttentionBackwardOp op, mlir::ValueRange operands,
+                       Emission &emission, llvm::function_ref<void()> otherwise);
 
 } // namespace quern::nvidia
 

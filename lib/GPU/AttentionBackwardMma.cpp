@@ -411,9 +411,11 @@ bool hasTensorBackward(Op op, ValueRange operands) {
 }
 
 void emitTensorBackward(Op op, ValueRange operands, Emission &e) {
-  Op::Adaptor host(operands, op);
-  emitGradient<KeyGradients>(op, operands, e.dim(host.getK(), 2), e);
-  emitGradient<QueryGradient>(op, operands, e.dim(host.getQ(), 2), e);
+  emitGroupBackward(op, operands, e, [&] {
+    Op::Adaptor host(operands, op);
+    emitGradient<KeyGradients>(op, operands, e.dim(host.getK(), 2), e);
+    emitGradient<QueryGradient>(op, operands, e.dim(host.getQ(), 2), e);
+  });
 }
 
 } // namespace quern::nvidia

@@ -34,12 +34,13 @@ public:
   /// From products to scores: times `scale` and with the mask added where there is one, else as
   /// they are; then -infinity for keys that are not visible.
   void apply(WarpSums &products, const ScoreTile &tile, mlir::Value head, double scale);
+  /// -infinity for keys that are not visible, which some of the tile's may be.
+  void hide(WarpSums &scores, const ScoreTile &tile);
 
 private:
   mlir::Value less(mlir::Value a, mlir::Value b); ///< signed
   mlir::Value every(const ScoreTile &tile);
   void addMask(WarpSums &products, const ScoreTile &tile, mlir::Value head, double scale);
-  void hide(WarpSums &scores, const ScoreTile &tile);
 
   AttentionProblem &p;
   Thread &t;

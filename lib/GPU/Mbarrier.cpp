@@ -66,15 +66,17 @@ void publishMbarriers(Thread &t) {
   t.assembly("fence.mbarrier_init.release.cluster;", "~{memory}", {});
 }
 
-Ring::Ring(Thread &t, int64_t stages, int64_t stageBytes, int64_t consumers, int64_t blocks)
+Ring::Ring(Thread &t, int64_t stages, int64_t stageBytes, int64_t consumers, int64_t blocks,
+           int64_t producers)
     : stages(stages), stageBytes(stageBytes), consumers(consumers), blocks(blocks),
+      producers(producers),
       bytes(t, t.shared({stages * stageBytes}, t.builder.getI8Type(), sharedAlignment)),
       barriers(t, t.shared({2 * stages}, t.builder.getI64Type())) {}
 
 void Ring::initialize(Thread &t) const {
   t.when(t.equal(t.thread(), t.index(0)), [&] {
     for (int64_t stage = 0; stage < stages; ++stage) {
-      full(t, t.int32(stage)).initialize(t, 1);
+      full(t, t.int32(stage)).initialize(t, producers);
       empty(t, t.int32(stage)).initialize(t, consumers * blocks);
     }
     publishMbarriers(t);

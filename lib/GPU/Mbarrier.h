@@ -52,10 +52,11 @@ void publishMbarriers(Thread &thread);
 /// Stages of shared memory, filled and emptied one after the other, again and again.
 class Ring {
 public:
-  /// `stages` of `stageBytes` each (a multiple of sharedAlignment). A stage is full when one thread
-  /// has arrived and the bytes that it expects have come, and empty when `consumers` of each of the
-  /// `blocks` of a cluster are done with it: their stages are filled together.
-  Ring(Thread &thread, int64_t stages, int64_t stageBytes, int64_t consumers, int64_t blocks = 1);
+  /// `stages` of `stageBytes` each (a multiple of sharedAlignment). A stage is full when `producers`
+  /// threads have arrived and the bytes that they expect have come, and empty when `consumers` of
+  /// each of the `blocks` of a cluster are done with it: their stages are filled together.
+  Ring(Thread &thread, int64_t stages, int64_t stageBytes, int64_t consumers, int64_t blocks = 1,
+       int64_t producers = 1);
 
   /// All threads of the cluster make their rings ready.
   void initialize(Thread &thread) const;
@@ -81,7 +82,7 @@ public:
 private:
   Mbarrier empty(Thread &thread, mlir::Value stage) const;
 
-  int64_t stages, stageBytes, consumers, blocks;
+  int64_t stages, stageBytes, consumers, blocks, producers;
   Pointer bytes, barriers;
 };
 

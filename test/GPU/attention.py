@@ -40,6 +40,10 @@ class Case:
         return (architecture == "sm_90a" and self.element != "f32" and self.D % 16 == self.E % 16 == 0 and self.mask is None
                 and not self.shifted and not self.decode and T > 64 and S > 0)
 
+    def gradients_use_warp_groups(self, architecture, T, S):
+        """The same of the gradients, which need enough keys as well, and registers for all of their widths."""
+        return self.uses_warp_groups(architecture, T, S) and S > 64 and max(self.D, self.E) <= 128
+
     def types(self):
         """Of q, k, v, what is optional, o and lse, as the kernel sees them; `whole` where they are slices of it."""
         B, T, S = self.sizes[0][:3] if self.static else ("?", 1 if self.decode else "?", "?")
@@ -166,7 +170,7 @@ def reference(case, q, k, v, mask, lengths, offset, g):
     ds = p * (dp - d[..., None]) * case.scale
     dq = np.einsum("bhts,bshd->bthd", ds, kk)
     dk = np.einsum("bhts,bthd->bshd", ds, q)
-    sum_heads = lambda x: x.reshape(B, S, case.G, repeat, -1).sum(3)
+    sum_heads = lambda x: x.reshape(B, S, case.G, repeat, x.shape[-1]).sum(3)
     return o, lse, dq, sum_heads(dk), sum_heads(dv), d
 
 
@@ -190,6 +194,14 @@ class Numbers:
 
     def value(self, x):
         return np.asarray(from_bf16(x) if self.element == "bf16" else x, np.float64)
+
+
+def check_kernels(what, program, by_groups):
+    """Products of what ran last are those of warp groups, of what TMA copies, or none is."""
+    if kernels := program.kernels():
+        ptx = "".join(kernels[launched] for launched in program.launched())
+        used = ["wgmma.mma_async" in ptx, "cp.async.bulk.tensor" in ptx, by_groups and "mma.sync" not in ptx]
+        assert used == [by_groups] * 3, "%s ran %s" % (what, program.launched())
 
 
 def check(program, name, case, B, T, S, offset):
@@ -222,10 +234,7 @@ def check(program, name, case, B, T, S, offset):
     if case.offset:
         extra.append(np.array(offset, np.int32))
     program.same_bits(name, *inputs, *extra, o, *([lse] if case.lse else []))
-    if kernels := program.kernels():
-        ptx = "".join(kernels[launched] for launched in program.launched())
-        used = "wgmma.mma_async" in ptx and "cp.async.bulk.tensor" in ptx
-        assert used == case.uses_warp_groups(program.architecture, T, S), "%s ran %s" % (what, program.launched())
+    check_kernels(what, program, case.uses_warp_groups(program.architecture, T, S))
     seen = slice(0, min(S, offset + T)) if case.offset else slice(None)
     wanted = reference(case, q, k[:, seen], v[:, seen], mask, lengths, offset, n.value(g))
     size = np.abs(v[:, seen]).max(initial=1)
@@ -247,6 +256,7 @@ def check(program, name, case, B, T, S, offset):
     else:
         results = dq, dk, dv = [n.output(x.shape) for x in inputs]
     program.same_bits(name + "_backward", *inputs, *stored, g, *extra, *results, d)
+    check_kernels(what, program, case.gradients_use_warp_groups(program.architecture, T, S))
     if case.fused:
         dq, dk, dv = (x.copy() for x in case.fused_views(gradients))
         for x, y in zip(case.fused_views(gradients), case.fused_views(around)):
