@@ -22,7 +22,8 @@ LLVM's tools from QUERN_LLVM_BIN.
 The same tests run on a real GPU, on a machine that has no compiler (test/Device). With QUERN_DEVICE_PACK=FOLDER in the
 environment programs are compiled and stored there, and calls do nothing; Python's -O leaves out the assertions about
 their results. With QUERN_DEVICE_PACKED=FOLDER programs come from there and run on the GPU: not its accesses are
-checked, but whether all of the outputs, and nothing beside the arguments, was written.
+checked, but whether all of the outputs, and nothing beside the arguments, was written. With QUERN_DEVICE_LOOK=1 as well
+nothing runs, and it is only looked whether the programs are there.
 """
 
 import ctypes
@@ -37,13 +38,15 @@ import tempfile
 import numpy as np
 
 sys.path.append(os.path.join(os.path.dirname(__file__), os.pardir, "CPU"))
+import ptxas  # noqa: E402
 from kernel_harness import CompileError, check_close  # noqa: E402,F401 (check_close is for our users)
 
 LLVM = os.environ.get("QUERN_LLVM_BIN") or "/usr/lib/llvm-22/bin"
 PACK, PACKED = os.environ.get("QUERN_DEVICE_PACK"), os.environ.get("QUERN_DEVICE_PACKED")
+IDLE = bool(PACK or os.environ.get("QUERN_DEVICE_LOOK"))  # nothing runs
 SKIPPED = 77  # what a test ends with that needs another GPU
 
-if PACK:
+if IDLE:
     def check_close(what, got, wanted, tolerance):  # noqa: F811 (nothing has run)
         pass
 
@@ -72,11 +75,11 @@ def _load_device():
     library = ctypes.CDLL(os.path.join(build, "test", "GPU", "libquern_emulated_device.so"), ctypes.RTLD_GLOBAL)
     library.device_allocate.restype = library.device_uninitialized.restype = ctypes.c_uint64
     library.device_problems.restype = library.device_launched.restype = ctypes.c_char_p
-    library.device_unpack.restype = ctypes.c_char_p
+    library.device_unpack.restype = library.device_reports.restype = ctypes.c_char_p
     return library
 
 
-_device = None if PACK else _load_device()
+_device = None if IDLE else _load_device()
 
 
 def _runs(architecture):
@@ -86,7 +89,7 @@ def _runs(architecture):
     return (major, minor) == (9, 0) if architecture == "sm_90a" else (major, minor) >= (8, 0)
 
 
-ARCHITECTURES = tuple(a for a in ("sm_80", "sm_90a") if not PACKED or _runs(a))
+ARCHITECTURES = tuple(a for a in ("sm_80", "sm_90a") if not PACKED or IDLE or _runs(a))
 
 
 def function(name, arguments, body):
@@ -153,10 +156,15 @@ class Program:
         self.architecture = architecture
         key = hashlib.sha256((architecture + "\n" + text).encode()).hexdigest()[:20] + ".so"
         if PACKED:
+            path = os.path.join(PACKED, "kernels", key)
+            if not os.path.exists(path):
+                raise CompileError("there is no program for %s of this text in %s; pack it again" % (architecture, PACKED))
+            if IDLE:
+                return
             if not _runs(architecture):
                 print("this GPU does not run code for", architecture)
                 sys.exit(SKIPPED)
-            self._load(os.path.join(PACKED, "kernels", key))
+            self._load(path)
             return
         if PACK and os.path.exists(os.path.join(PACK, "kernels", key)):
             return
@@ -190,8 +198,6 @@ class Program:
               path("host.so")] + (["-s"] if PACK else []))
 
     def _load(self, path):
-        if PACKED and not os.path.exists(path):
-            raise CompileError("there is no program for %s of this text in %s; pack it again" % (self.architecture, PACKED))
         self.library = ctypes.CDLL(path)
         self.code = code = _Code.in_dll(self.library, "quern_device_codes")
         assert code.architecture.decode() == self.architecture
@@ -217,7 +223,7 @@ class Program:
 
     def __call__(self, name, *arrays, schedule=0):
         """Runs a function; arrays get what the device's memory holds after it."""
-        if PACK:
+        if IDLE:
             return
         run, arena_bytes = self.functions[name]
         self.load()
@@ -268,18 +274,18 @@ class Program:
 
     def launched(self):
         """The kernels that the last call launched, in order."""
-        return [] if PACK else _device.device_launched().decode().split()
+        return [] if IDLE else _device.device_launched().decode().split()
 
     def kernels(self):
         """The PTX of each kernel."""
-        if PACK:
+        if IDLE:
             return {}
         parts = re.split(r"\.visible \.entry (\w+)\(", self.ptx)
         return dict(zip(parts[1::2], parts[2::2]))
 
     def counters(self):
         """What the launches of the last call counted; None on a real GPU."""
-        if PACK or PACKED:
+        if IDLE or PACKED:
             return None
         values = (ctypes.c_uint64 * 5)()
         _device.device_counters(values)
@@ -289,7 +295,7 @@ class Program:
     def same_bits(self, name, *arrays, schedules=(0, 1)):
         """Calls from the same arrays with each schedule of the warps; all must end with the same bits. The arrays are
         left as the first call leaves them."""
-        if PACK:
+        if IDLE:
             return
         before = [array.copy() for array in arrays]
         first = None
@@ -304,34 +310,10 @@ class Program:
             first = after
 
     def assemble(self):
-        """What ptxas says of each kernel: {name: {"registers", "spills" (bytes), "shared" (static bytes)}}; None where
-        there is no ptxas. Raises on its warnings."""
-        if PACK or PACKED:
+        """What ptxas says of each kernel (ptxas.py); None where there is no ptxas. Raises on its warnings."""
+        if IDLE or PACKED:
             return None
-        ptxas = shutil.which("ptxas") or shutil.which("ptxas", path="/usr/local/cuda/bin")
-        if not ptxas:
-            return None
-        with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
-            file.write(self.ptx)
-            file.flush()
-            text = _run([ptxas, "-v", "-arch=" + self.architecture, file.name, "-o", os.devnull])
-        # That wgmma was serialized or setmaxnreg ignored is information, by its words.
-        warnings = [line for line in text.splitlines()
-                    if any(word in line.lower() for word in ("warning", "performance loss", "ignored"))]
-        if warnings:
-            raise AssertionError("\n".join(warnings))
-        kernels, name = {}, None
-        for line in text.splitlines():
-            if match := re.search(r"Compiling entry function '([^']+)'", line):
-                name = match.group(1)
-                kernels[name] = {"registers": 0, "spills": 0, "shared": 0}
-            elif match := re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", line):
-                kernels[name]["spills"] += int(match.group(1)) + int(match.group(2))
-            elif match := re.search(r"Used (\d+) registers", line):
-                kernels[name]["registers"] = int(match.group(1))
-                if match := re.search(r"(\d+) bytes smem", line):
-                    kernels[name]["shared"] = int(match.group(1))
-        return kernels
+        return ptxas.assemble(self.ptx, self.architecture)
 
 
 def check_assembly(program):

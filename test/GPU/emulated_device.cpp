@@ -12,6 +12,7 @@
 ///
 //===------------------------------------------------------------------------------------------===//
 
+#include "lib/Emulator/Driver/LaunchReport.h"
 #include "lib/Emulator/Matrix/TensorMap.h"
 #include "quern/Emulator/Emulator.h"
 #include "quern/Runtime/Program.h"
@@ -28,8 +29,8 @@ namespace {
 struct State {
   Device device;
   std::optional<Module> module;
-  std::string problems, launched;
-  uint64_t schedule = 0;
+  std::string problems, launched, reports;
+  uint64_t schedule = 0, sample = 0;
   Counters counters;
 };
 
@@ -66,6 +67,8 @@ void execute(const quern_launch &request) {
   launch.cluster = dimensions(request.cluster);
   launch.sharedBytes = static_cast<uint32_t>(request.shared_bytes);
   launch.schedule = state().schedule;
+  launch.sample = state().sample;
+  launch.checkRaces = !launch.sample;
   for (size_t i = 0; i < kernel->parameters.size(); ++i) {
     const auto *bytes = static_cast<const std::byte *>(request.arguments[i]);
     launch.arguments.emplace_back(bytes, bytes + kernel->parameters[i].bytes);
@@ -74,6 +77,8 @@ void execute(const quern_launch &request) {
   Report report = run(state().device, *state().module, launch);
   for (const Finding &finding : report.findings)
     state().problems += format(finding, "kernels.ptx") + "\n";
+  if (launch.sample)
+    state().reports += quern::cuda::describe(launch, report) + "\n";
   Counters &sum = state().counters;
   sum.warpInstructions += report.counters.warpInstructions;
   sum.threadInstructions += report.counters.threadInstructions;
@@ -127,6 +132,10 @@ void device_load(const char *text) {
 /// Warps take turns at random places that follow from `seed`; at barriers alone when it is 0.
 void device_schedule(uint64_t seed) { state().schedule = seed; }
 
+/// From now on only so many clusters of each launch run, spread over its grid, to be counted; all
+/// if it is 0.
+void device_sample(uint64_t clusters) { state().sample = clusters; }
+
 uint64_t device_allocate(uint64_t bytes, const char *name) {
   uint64_t address = 0;
   guarded([&] { address = state().device.allocate(bytes, name); });
@@ -161,9 +170,14 @@ void device_counters(uint64_t counters[5]) {
   std::copy(std::begin(values), std::end(values), counters);
 }
 
+/// What launches since `device_clear` counted, of which only some clusters ran: lines of JSON as in
+/// QUERN_EMULATE_REPORT (lib/Emulator/Driver).
+const char *device_reports() { return state().reports.c_str(); }
+
 void device_clear() {
   state().problems.clear();
   state().launched.clear();
+  state().reports.clear();
   state().counters = {};
 }
 

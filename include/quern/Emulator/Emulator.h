@@ -189,7 +189,7 @@ struct Launch {
   bool checkRaces = true;
   /// Clusters that run, spread evenly over the grid; 0: all. A few of a large launch count for the
   /// rest. What the others would have written is not there: reads of unwritten memory
-  /// are not reported.
+  /// are not reported, and products of matrices are not computed.
   uint64_t sample = 0;
 };
 
@@ -258,6 +258,10 @@ struct Counters {
   /// Shared-memory accesses of warps, and the additional passes that bank conflicts cost.
   uint64_t sharedAccesses = 0;
   uint64_t bankConflicts = 0;
+  /// Warps that executed wgmma, the instructions of these, those of them that they executed while
+  /// products of their own were under way, and how often such a time began.
+  uint64_t productWarps = 0, productInstructions = 0;
+  uint64_t coveredInstructions = 0, productStretches = 0;
 };
 
 struct Report {

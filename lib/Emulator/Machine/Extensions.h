@@ -26,6 +26,14 @@ public:
     entries.push_back({&keyOf<T>, std::make_shared<T>()});
     return *static_cast<T *>(entries.back().object.get());
   }
+  /// The same if somebody has asked for it before, or null.
+  template <typename T>
+  const T *find() const {
+    for (const Entry &entry : entries)
+      if (entry.key == &keyOf<T>)
+        return static_cast<const T *>(entry.object.get());
+    return nullptr;
+  }
 
 private:
   template <typename T>

@@ -7,6 +7,7 @@
 #include "lib/Emulator/Machine/Scheduler.h"
 
 #include "lib/Emulator/Async/Families.h"
+#include "lib/Emulator/TensorCore/Families.h"
 
 #include <algorithm>
 
@@ -55,6 +56,7 @@ void Scheduler::retire() {
     if (!cluster->isDone())
       return false;
     finishAsynchronous(*cluster);
+    countProducts(*cluster);
     return true;
   };
   resident.erase(std::remove_if(resident.begin(), resident.end(), isDone), resident.end());

@@ -129,6 +129,7 @@ uint32_t Warp::execute(Path &path, uint32_t budget) {
     if (instruction.watch)
       instruction.watch->observe(*this, instruction);
     ExecutionCount &count = counts[path.place];
+    ++instructions;
     ++count.warps;
     count.lanes += unsigned(__builtin_popcount(lanes));
     Step step = instruction.handler(*this, instruction, lanes);
@@ -139,6 +140,7 @@ uint32_t Warp::execute(Path &path, uint32_t budget) {
       ++path.place;
       break;
     case Step::Retry:
+      --instructions;
       --count.warps;
       count.lanes -= unsigned(__builtin_popcount(lanes));
       path.state = PathState::Polling;

@@ -114,6 +114,8 @@ public:
   const uint32_t index;
   /// State of other families of instructions.
   Extensions extensions;
+  /// That it has executed.
+  uint64_t instructions = 0;
   /// What the threads of the warp know to have happened, in all memories.
   checks::Actor actor;
 

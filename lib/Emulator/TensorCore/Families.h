@@ -10,6 +10,7 @@
 namespace quern::emulator::machine {
 
 class InstructionTable;
+struct Cluster;
 
 /// mma.sync
 void registerWarpMultiply(InstructionTable &table);
@@ -17,6 +18,9 @@ void registerWarpMultiply(InstructionTable &table);
 void registerMatrixMoves(InstructionTable &table);
 /// wgmma and setmaxnreg
 void registerWarpgroup(InstructionTable &table);
+
+/// Counts what warps of the cluster, which have ended, did beside their wgmmas.
+void countProducts(Cluster &cluster);
 
 } // namespace quern::emulator::machine
 

@@ -107,6 +107,26 @@ void compareWarps(Warp &warp, const Instruction &instruction, const WarpgroupMul
               "the warps of a warpgroup execute wgmma together, but another warp of it " + what);
 }
 
+/// The warpgroup reads B once, and each warp its rows of A.
+void countReads(Warp &warp, const WarpgroupMultiply &plan) {
+  Counters &counters = warp.block.grid.counters;
+  counters.sharedBytesRead += warp.index % 4 ? 0 : uint64_t(plan.shapeOfB().chunks()) * 16;
+  counters.sharedBytesRead +=
+      plan.registersHoldA ? 0 : uint64_t(WarpgroupMultiply::chunksOfWarp) * 16;
+}
+
+/// Of a sampled launch nobody uses the results: the sums stay what they are.
+Step countAlone(const Issue &issue, const WarpgroupMultiply &plan) {
+  WarpgroupState &state = issue.warp.extensions.get<WarpgroupState>();
+  const std::vector<Operand> &operands = issue.instruction.operands;
+  for (size_t i = plan.registersHoldA ? firstOfA : firstOfD(plan); i < operands.size(); ++i) {
+    state.own(issue.warp, operands[i].index, issue.time, issue.instruction);
+    if (i >= firstOfD(plan))
+      issue.warp.setValid(operands[i], allLanes);
+  }
+  return Step::Next;
+}
+
 Step multiply(Warp &warp, const Instruction &instruction, LaneMask lanes) {
   auto plan = instruction.planAs<WarpgroupMultiply>();
   requireWarpgroup(warp, instruction, lanes);
@@ -123,7 +143,11 @@ Step multiply(Warp &warp, const Instruction &instruction, LaneMask lanes) {
   checkRegisters(warp, instruction, plan);
 
   WarpgroupState &state = warp.extensions.get<WarpgroupState>();
+  state.beginProducts(warp);
+  countReads(warp, plan);
   Issue issue = {warp, instruction, 0, state.channel(warp), state.begin()};
+  if (warp.block.grid.launch.sample)
+    return countAlone(issue, plan);
   int rank = int(warp.index % 4);
   std::vector<double> a, b;
   MatrixDescriptor descriptor;
@@ -143,11 +167,6 @@ Step multiply(Warp &warp, const Instruction &instruction, LaneMask lanes) {
   if (!readDescriptor(warp, instruction, operands[1], descriptor))
     return Step::Next;
   OperandShape shapeB = plan.shapeOfB();
-  // The warpgroup reads B once, and each warp its rows of A.
-  Counters &counters = warp.block.grid.counters;
-  counters.sharedBytesRead += rank == 0 ? uint64_t(shapeB.chunks()) * 16 : 0;
-  counters.sharedBytesRead +=
-      plan.registersHoldA ? 0 : uint64_t(WarpgroupMultiply::chunksOfWarp) * 16;
   b = plan.gatherB(readChunks(issue, descriptor, shapeB, 0, shapeB.chunks()).data());
 
   std::vector<WarpRegister> d(size_t(plan.registersOfD()));
@@ -197,7 +216,7 @@ Step commit(Warp &warp, const Instruction &instruction, LaneMask lanes) {
 Step wait(Warp &warp, const Instruction &instruction, LaneMask lanes) {
   requireWarpgroup(warp, instruction, lanes);
   WarpgroupState &state = warp.extensions.get<WarpgroupState>();
-  checks::Time done = state.wait(size_t(instruction.data[0]));
+  checks::Time done = state.wait(warp, size_t(instruction.data[0]));
   warp.actor.knowledge.learn(state.channel(warp), done);
   return Step::Next;
 }
@@ -290,6 +309,18 @@ void decodeChangeRegisters(Decoder &decoder) {
 }
 
 } // namespace
+
+void countProducts(Cluster &cluster) {
+  for (const auto &block : cluster.blocks)
+    for (const auto &warp : block->warps)
+      if (const auto *state = warp->extensions.find<WarpgroupState>()) {
+        Counters &counters = block->grid.counters;
+        ++counters.productWarps;
+        counters.productInstructions += warp->instructions;
+        counters.coveredInstructions += state->covered();
+        counters.productStretches += state->stretches();
+      }
+}
 
 void registerWarpgroup(InstructionTable &table) {
   table.add("wgmma", decodeWarpgroup);

@@ -24,7 +24,21 @@ void WarpgroupState::fence() {
       entry.second.touched = false;
 }
 
-checks::Time WarpgroupState::wait(size_t remaining) { return done = groups.wait(remaining); }
+void WarpgroupState::beginProducts(const Warp &warp) {
+  if (underWay)
+    return;
+  underWay = true;
+  ++begun;
+  since = warp.instructions;
+}
+
+checks::Time WarpgroupState::wait(const Warp &warp, size_t remaining) {
+  if (underWay && remaining == 0) {
+    underWay = false;
+    meanwhile += warp.instructions - since;
+  }
+  return done = groups.wait(remaining);
+}
 
 WarpgroupState::Register &WarpgroupState::at(Warp &warp, uint32_t index) {
   return registers[warp.path().frame.get()][index];

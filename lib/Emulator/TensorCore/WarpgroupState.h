@@ -34,10 +34,12 @@ public:
   checks::Agent channel(Warp &warp);
   checks::Time begin() { return ++issued; }
   checks::Time last() const { return issued; }
+  /// A wgmma is issued.
+  void beginProducts(const Warp &warp);
   void fence();
   void commit() { groups.commit(issued); }
   /// wgmma.wait_group: registers of what is complete are free again. Returns until when that is.
-  checks::Time wait(size_t remaining);
+  checks::Time wait(const Warp &warp, size_t remaining);
 
   bool hasFenced() const { return fenced; }
   // Registers by the index of their operands in the function that the warp executes.
@@ -49,6 +51,10 @@ public:
   void touch(Warp &warp, uint32_t index);
   /// `mov to, from`
   void rename(Warp &warp, uint32_t to, uint32_t from);
+
+  /// How often products were under way, and instructions of the warp meanwhile.
+  uint64_t stretches() const { return begun; }
+  uint64_t covered() const { return meanwhile; }
 
 private:
   struct Register {
@@ -62,6 +68,8 @@ private:
   bool hasChannel = false, fenced = false;
   checks::Agent matrices = 0;
   checks::Time issued = 0, done = 0;
+  bool underWay = false;
+  uint64_t begun = 0, since = 0, meanwhile = 0;
   Groups groups;
   /// Of each activation of a function.
   std::map<const Frame *, std::unordered_map<uint32_t, Register>> registers;
