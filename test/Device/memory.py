@@ -13,7 +13,7 @@ import sys
 import numpy as np
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "GPU"))
-from device import PACK, Program, function, output  # noqa: E402
+from device import IDLE, Program, function, output  # noqa: E402
 
 ROWS = """%%rows = %s
   kernel.softmax %%x into %%rows : (memref<3x8xf32>, memref<3x8xf32, strided<[8, 1]>>) -> ()"""
@@ -34,7 +34,7 @@ def problem(program, name, rows):
 
 
 program = Program(TEXT)
-if not PACK:
+if not IDLE:
     for name, rows, wanted in (("part", 4, "nobody wrote 32 of 128 bytes of argument 1"),
                                ("beyond", 2, "memory after argument 1 was overwritten at 16 places"), ("whole", 3, "")):
         text = problem(program, name, rows)

@@ -16,9 +16,11 @@ import sys
 import tempfile
 import time
 
+import results
 import suite
 
-GOLDENS = "gpt_nano_sort_pretrained", "llama_stories260k_pretrained"
+sys.path += [os.path.join(suite.TESTS, "Numerics"), os.path.join(suite.TESTS, "Execution")]
+from goldens import MODELS  # noqa: E402
 
 
 def stop(message):
@@ -46,9 +48,10 @@ def copy_data(folder, selected):
     goldens = os.path.join(data, "training-goldens")
     if not os.path.isdir(goldens):
         stop("there are no goldens in %s; name the folder of reference data in QUERN_TEST_DATA" % data)
-    for name in sorted(os.listdir(goldens)):
-        if name.rpartition(".")[0] in GOLDENS:
-            shutil.copyfile(os.path.join(goldens, name), os.path.join(folder, "data", name))
+    for name in (model + ending for model in MODELS for ending in (".json", ".safetensors")):
+        if not os.path.exists(os.path.join(goldens, name)):
+            stop("there is no golden %s in %s" % (name, goldens))
+        shutil.copyfile(os.path.join(goldens, name), os.path.join(folder, "data", name))
 
 
 def copy_libraries(folder):
@@ -72,12 +75,40 @@ def compile_check(check, folder, environment):
     print("packed %s in %.0f s" % (check.name, time.monotonic() - start), flush=True)
 
 
+def look(check, folder):
+    """Whether `check` finds all that it needs in `folder`: it runs there without the compiler, and only looks."""
+    script = os.path.join(folder, "test", check.folder, os.path.basename(check.script))
+    environment = {"PATH": "/usr/bin:/bin", "QUERN_DEVICE_PACKED": folder, "QUERN_DEVICE_LOOK": "1", "PYTHONDONTWRITEBYTECODE": "1",
+                   "PYTHONPATH": os.path.join(folder, "test", "Numerics")}
+    with tempfile.TemporaryDirectory(prefix="quern-pack-") as scratch:
+        done = subprocess.run([sys.executable, "-O", script, *check.arguments], env=environment, cwd=scratch,
+                              capture_output=True, text=True, check=False)
+    if done.returncode:
+        stop("%s would not run from %s:\n%s%s" % (check.name, folder, done.stdout, done.stderr))
+
+
+def add_predictions(folder, path, environment):
+    """What the table says beside what is measured: from a file, or made here, which takes minutes."""
+    target = os.path.join(folder, results.PREDICTIONS)
+    if path:
+        shutil.copy(path, target)
+        return
+    start = time.monotonic()
+    without = {name: value for name, value in environment.items() if name != "QUERN_DEVICE_PACK"}
+    done = subprocess.run([sys.executable, os.path.join(suite.TESTS, "Device", "predict.py"), "--json", target], env=without,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        stop("the table's rows cannot be predicted (name a file that predict.py wrote by --predictions):\n" + done.stderr)
+    print("predicted the table in %.0f s" % (time.monotonic() - start), flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="pack.sh", description="Fill FOLDER with programs, tests and data for run.sh.")
     parser.add_argument("folder", metavar="FOLDER")
     parser.add_argument("--build", default=os.environ.get("QUERN_BUILD") or os.path.join(suite.TESTS, os.pardir, "build"),
                         help="the build folder (default: build beside test)")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="only checks whose name contains it")
+    parser.add_argument("--predictions", metavar="FILE", help="what predict.py --json wrote (default: it runs)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="compile so many at a time")
     options = parser.parse_args()
     build, folder = os.path.abspath(options.build), os.path.abspath(options.folder)
@@ -104,7 +135,11 @@ def main():
                        PATH=os.path.join(build, "bin") + os.pathsep + os.environ["PATH"])
     with concurrent.futures.ThreadPoolExecutor(max(1, options.jobs)) as pool:
         list(pool.map(lambda check: compile_check(check, folder, environment), selected))
+        if any(check.measures for check in selected):
+            add_predictions(folder, options.predictions, environment)
     copy_libraries(folder)
+    for check in selected:
+        look(check, folder)
     size = suite.write_manifest(folder, [check.name for check in selected], not options.only)
     print("%s: %d checks, %.1f MiB" % (options.folder, len(selected), size / 2**20))
     if size > suite.LIMIT:

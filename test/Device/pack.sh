@@ -5,7 +5,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # ===----------------------------------------------------------------------------------------------===#
-# Usage: test/Device/pack.sh FOLDER [--build BUILD] [--only NAME]... [--jobs N]
+# Usage: test/Device/pack.sh FOLDER [--build BUILD] [--only NAME]... [--jobs N] [--predictions FILE]
 #
 # On a machine with the compiler: compiles what test/Device/run.sh runs and fills FOLDER with programs, PTX,
 # tests and data, at most 60 MiB, which can then be moved to a machine with a GPU and without a compiler.

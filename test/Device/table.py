@@ -5,7 +5,8 @@
 #
 #===-----------------------------------------------------------------------------------------------===#
 """The table of speeds: each row measured here, beside PyTorch's time for the same work if there is a PyTorch, or beside
-the memory's bandwidth. What was not measured says so; nothing on the emulated driver is a measurement.
+the memory's bandwidth, and what was predicted for an H100 (predict.py). What was not measured says so; nothing on the
+emulated driver is a measurement.
 
 QUERN_DEVICE_TABLE names a file for the rows as lines of JSON. Goals are shown, not enforced: it fails if something does
 not run or computes wrongly."""
@@ -19,47 +20,22 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path += [os.path.join(HERE, os.pardir, "GPU"), os.path.join(HERE, os.pardir, "Execution")]
+import results as table  # noqa: E402
 import rows  # noqa: E402
 import timed  # noqa: E402
-from compiled import PACK, Model, check  # noqa: E402
+from compiled import IDLE, PACKED, Model, check  # noqa: E402
 from device import ARCHITECTURES, Program  # noqa: E402
 from whole_models import GPU_BF16, QUICK, trained_models  # noqa: E402
 
 # A quarter of a second each is hundreds of launches of what is short.
 SECONDS = 0.0 if QUICK else 0.25
-GPT2 = "gpt --layers 12 --heads 12 --width 768 --context 1024 --vocabulary 50257".split()
 
 
 def gpt2():
     """The model that trains and writes; a small one stands in on the emulated driver."""
     if QUICK:
         return trained_models()[0]
-    return Model("gpt2", GPT2, [*GPU_BF16, "--programs=train_step,prefill,decode"])
-
-
-class Result:
-    def __init__(self, name, amount, unit, first, then, peer):
-        self.name, self.amount, self.unit, self.first, self.then, self.peer = name, amount, unit, first, then, peer
-        self.seconds = self.peer_seconds = self.ratio = None
-        self.note = ""
-
-    def rate(self, seconds):
-        if seconds is None:
-            return "not measured"
-        value = self.amount / seconds
-        for scale, prefix in ((1e12, "T"), (1e9, "G"), (1e3, "k")):
-            if value >= scale and self.unit != "tokens":
-                return "%.1f %s%s/s" % (value / scale, prefix, self.unit)
-        return "%.0f %s/s" % (value, self.unit)
-
-    def line(self):
-        ratio = "-" if self.ratio is None else "%.2f" % self.ratio
-        return "%-52s %14s %14s %6s  %4.2f %5.2f  %s" % (
-            self.name[:52], self.rate(self.seconds), self.rate(self.peer_seconds), ratio, self.first, self.then, self.note)
-
-    def record(self):
-        return {"row": self.name, "amount": self.amount, "unit": self.unit, "seconds": self.seconds,
-                "peer_seconds": self.peer_seconds, "ratio": self.ratio, "first": self.first, "then": self.then, "note": self.note}
+    return Model("gpt2", rows.GPT2, [*GPU_BF16, "--programs=train_step,prefill,decode"])
 
 
 def time_kernel(row):
@@ -111,16 +87,11 @@ def ask_peers(results, seconds):
 
 def measure():
     """All rows, and what failed."""
-    model, name = gpt2(), "a small GPT" if QUICK else "GPT-2 124M"
-    batch, sequence, short, long = (2, 8, 2, 4) if QUICK else (64, 1024, 64, 576)
-    works = [(Result(row.name, row.amount, row.unit, row.first, row.then, row.peer), lambda row=row: time_kernel(row))
-             for row in rows.rows(QUICK)]
-    works.append((Result("train %s, bf16, %d x %d" % (name, batch, sequence), batch * sequence, "tokens", 0.7, 1.0,
-                         ["train", batch, sequence]), lambda: time_training(model, batch, sequence)))
-    works.append((Result("decode %s, batch 1" % name, 1, "tokens", 2.0, 2.0, ["decode", long]),
-                  lambda: time_decoding(model, short, long)))
-    results, failures = [result for result, _ in works], []
-    for result, work in works:
+    model, sizes, results, failures = gpt2(), table.Models(QUICK), table.all_results(QUICK), []
+    works = [lambda row=row: time_kernel(row) for row in rows.rows(QUICK)]
+    works.append(lambda: time_training(model, sizes.batch, sizes.sequence))
+    works.append(lambda: time_decoding(model, sizes.short, sizes.long))
+    for result, work in zip(results, works, strict=True):
         try:
             result.seconds = work()
         except (Exception, SystemExit) as error:  # one row's failure is no reason to leave out the others
@@ -146,7 +117,7 @@ def measure():
 
 
 def main():
-    if PACK:
+    if IDLE:
         for quick in (False, True):
             for row in rows.rows(quick):
                 for architecture in ARCHITECTURES:
@@ -155,9 +126,8 @@ def main():
         trained_models()
         return
     results, failures, copied, problem = measure()
-    print("%-52s %14s %14s %6s  %s" % ("work", "this", "PyTorch", "ratio", "goals"))
-    for result in results:
-        print(result.line())
+    note = table.add_predictions(results, os.path.join(PACKED, table.PREDICTIONS))
+    table.show(results, note)
     if QUICK:
         print("not measured: the emulated driver says nothing about speed")
     else:

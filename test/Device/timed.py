@@ -35,16 +35,16 @@ def _values(operand):
 
 
 class Memory:
-    """The operands of a row in the device's memory, and the arena."""
+    """The operands of a row in the device's memory, and the arena. Without `fill` operands are what memory is."""
 
-    def __init__(self, program, row):
+    def __init__(self, program, row, fill=True):
         self.row, self.addresses = row, {}
         self.library = device._device
         program.load()
         try:
             for name, operand in row.operands.items():
                 self.addresses[name] = self.allocate(operand.bytes(), name)
-                if operand.fill is not None:
+                if fill and operand.fill is not None:
                     values = _values(operand)
                     self.library.device_repeat(ctypes.c_uint64(self.addresses[name]), ctypes.c_uint64(operand.bytes()),
                                                ctypes.c_void_p(values.ctypes.data), ctypes.c_uint64(values.nbytes))

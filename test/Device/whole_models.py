@@ -22,7 +22,7 @@ TESTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir)
 sys.path.insert(0, os.path.join(TESTS, "Execution"))  # before its namesakes in Numerics
 import devices  # noqa: E402
 import goldens  # noqa: E402
-from compiled import PACK, PACKED, Model, check  # noqa: E402
+from compiled import IDLE, PACKED, Model, check  # noqa: E402
 from safetensors_numpy import read, write  # noqa: E402
 
 QUICK = bool(os.environ.get("QUERN_DEVICE_QUICK"))
@@ -186,7 +186,7 @@ CHECKS = {"goldens": (golden_models, check_goldens), "agree": (agree_models, che
 def main():
     models, body = CHECKS[sys.argv[1]]
     built = models()
-    if not PACK:
+    if not IDLE:
         body(built)
 
 

@@ -7,7 +7,8 @@
 """Compiles models that `quern new` writes, and runs their programs on NumPy arrays.
 
 With QUERN_DEVICE_PACK=FOLDER in the environment models are compiled for any processor and go there; with
-QUERN_DEVICE_PACKED=FOLDER they come from there, and nothing of the compiler is needed (test/Device)."""
+QUERN_DEVICE_PACKED=FOLDER they come from there, and nothing of the compiler is needed (test/Device); with
+QUERN_DEVICE_LOOK=1 as well it is only looked whether they are there."""
 
 import hashlib
 import os
@@ -20,6 +21,7 @@ from safetensors_numpy import read, write
 
 
 PACK, PACKED = os.environ.get("QUERN_DEVICE_PACK"), os.environ.get("QUERN_DEVICE_PACKED")
+IDLE = bool(PACK or os.environ.get("QUERN_DEVICE_LOOK"))  # nothing runs
 
 
 def check(condition, message):
