@@ -68,8 +68,10 @@ constexpr int64_t turnsOfSums = 4, turnsRounded = 8;
 
 } // namespace
 
-SumStore::SumStore(Thread &t, int64_t warps)
-    : t(t), memory(t, t.shared({warps * warpRows * columnsOfSums}, t.builder.getF32Type())) {}
+SumStore::SumStore(Thread &t, int64_t warps, Value mapOfC)
+    : t(t), memory(t, t.shared({warps * warpRows * columnsOfSums}, t.builder.getF32Type(),
+                               sharedAlignment)),
+      mapOfC(mapOfC) {}
 
 void SumStore::finish(const Problem &problem, const TilePlace &tile, int64_t tileColumns,
                       Value warp, ValueRange sums) {
@@ -85,16 +87,18 @@ void SumStore::finish(const Problem &problem, const TilePlace &tile, int64_t til
   auto general = [&] {
     forParts(columnsOfSums, [&](const Part &part, ValueRange sums) { finishSums(part, sums); });
   };
-  Value rounds = mayRound(problem);
-  if (!rounds)
+  if (!isRoundedFirst(problem.epilogue))
     return general();
-  choose(
-      t, rounds,
-      [&] {
-        forParts(columnsRounded,
-                 [&](const Part &part, ValueRange sums) { finishRounded(part, sums); });
-      },
-      general);
+  Value layer = tile.layer;
+  auto rounded = [&] {
+    forParts(columnsRounded, [&](const Part &part, ValueRange sums) {
+      mapOfC ? finishBoxes(part, layer, sums) : finishRounded(part, sums);
+    });
+  };
+  if (Value condition = mayRound(problem.epilogue))
+    choose(t, condition, rounded, general);
+  else
+    rounded();
 }
 
 void SumStore::finishSums(const Part &part, ValueRange sums) {
@@ -132,16 +136,21 @@ void SumStore::takeSums(const Part &part, int64_t count) {
   });
 }
 
-/// i1, the same in all threads: whether sums can become elements of C, of 16 bits, before they go
-/// through shared memory, which then has half as much to do; null where not.
-Value SumStore::mayRound(const Problem &problem) {
-  const Epilogue &epilogue = problem.epilogue;
-  if (epilogue.c.element.getIntOrFloatBitWidth() != 16 || epilogue.accumulate ||
-      epilogue.residual || epilogue.preactivation ||
-      epilogue.activation != kernel::Activation::None)
-    return {};
-  Value result = epilogue.c.isVectors(t, 8);
-  return epilogue.bias ? t.both(result, epilogue.bias->isVectors(t, 2)) : result;
+/// Whether sums, with their bias, can become elements of C, of 16 bits, before they go through
+/// shared memory, which then has half as much to do.
+bool SumStore::isRoundedFirst(const Epilogue &epilogue) {
+  return epilogue.c.element.getIntOrFloatBitWidth() == 16 && !epilogue.accumulate &&
+         !epilogue.residual && !epilogue.preactivation &&
+         epilogue.activation == kernel::Activation::None;
+}
+
+/// i1, the same in all threads: whether memory is as that needs it; null where it always is.
+Value SumStore::mayRound(const Epilogue &epilogue) {
+  Value bias = epilogue.bias ? epilogue.bias->isVectors(t, 2) : Value();
+  if (mapOfC)
+    return bias;
+  Value c = epilogue.c.isVectors(t, 8);
+  return bias ? t.both(c, bias) : c;
 }
 
 SmallVector<Value> SumStore::addBias(const Part &part, ValueRange sums) {

@@ -22,6 +22,8 @@ namespace {
 
 /// Products of fewer rows leave most of a tile to zeros.
 constexpr int64_t leastRows = 17;
+/// Number 0 is that of all threads.
+constexpr int64_t turnBarrier = 1;
 /// A part of a shared depth is no shorter than this.
 constexpr int64_t shortestPart = 512;
 
@@ -97,7 +99,7 @@ public:
       : t(t), tile(tile), schedule(schedule), mapOfA(maps[0]), mapOfB(maps[1]),
         ring(t, tile.stages(), tile.stageBytes(), WgmmaTile::consumers * warpsOfGroup,
              tile.cluster),
-        store(t, WgmmaTile::consumers * warpsOfGroup) {}
+        store(t, WgmmaTile::consumers * warpsOfGroup, maps.size() > 2 ? maps[2] : Value()) {}
 
   void run();
 
@@ -201,6 +203,7 @@ void WgmmaBlock::consume() {
   setRegisters(t, WgmmaTile::consumerRegisters, /*increase=*/true);
   Value warp = arith::SubIOp::create(t.builder, t.loc, t.int32(t.warp()), t.int32(warpsOfGroup));
   forEachTile([&](const Work &work, const Place &place) { return empty(work, place, warp); });
+  store.close();
 }
 
 WgmmaBlock::Place WgmmaBlock::empty(const Work &work, const Place &first, Value warp) {
@@ -211,6 +214,14 @@ WgmmaBlock::Place WgmmaBlock::empty(const Work &work, const Place &first, Value 
   };
   Value group = arith::DivUIOp::create(t.builder, t.loc, warp, t.int32(warpsOfGroup));
   Value ownRows = mulIndex(t, group, t.int32(WgmmaTile::groupRows * swizzleBytes));
+  // The second group begins each tile when the first has multiplied a stage: at the end, one has
+  // products for the tensor cores while the other takes its sums to C. The ring lets none be more
+  // than its stages ahead, and so the barrier is passed before it is reached again.
+  Value isFirst = t.equal(group, t.int32(0));
+  Value takesTurns = arith::CmpIOp::create(t.builder, t.loc, arith::CmpIPredicate::uge, work.steps,
+                                           t.int32(tile.stages()));
+  t.when(t.both(takesTurns, t.no(isFirst)), [&] { awaitGroup(t, turnBarrier); });
+  Value releases = t.both(takesTurns, isFirst);
   SmallVector<Value> initial{first.stage, first.parity, t.int32(0)};
   initial.append(sumsOfThread(tile.columns), t.number(f32, 0));
   SmallVector<Value> last =
@@ -227,6 +238,7 @@ WgmmaBlock::Place WgmmaBlock::empty(const Work &work, const Place &first, Value 
         // The stage of the product before is free.
         awaitProducts(t, {}, /*pending=*/1);
         ring.release(t, before, isNot0(step));
+        t.when(t.both(releases, t.equal(step, t.int32(1))), [&] { releaseGroup(t, turnBarrier); });
         Place next = ring.next(t, place);
         SmallVector<Value> result{next.stage, next.parity, place.stage};
         llvm::append_range(result, sums);
@@ -268,8 +280,10 @@ void emitTiles(Emission &e, const Product &product, const WgmmaTile &tile, int64
         e.scratch({parts, *constantOf(host.rows), *constantOf(host.columns)}, host.compute);
     operands.push_back(partialSums);
   }
-  TensorMap maps[] = {mapOf(e, host.a, host.depthInRowsOfA, WgmmaTile::rows),
-                      mapOf(e, host.b, host.depthInRowsOfB, tile.ownColumns())};
+  SmallVector<TensorMap> maps{mapOf(e, host.a, host.depthInRowsOfA, WgmmaTile::rows),
+                              mapOf(e, host.b, host.depthInRowsOfB, tile.ownColumns())};
+  if (auto mapOfC = parts == 1 ? SumStore::boxMap(e, host) : std::nullopt)
+    maps.push_back(*mapOfC);
   Value numbers = mulIndex(e, tilesOf(e, host, tile), e.index(parts));
   Value clusters = atMost(e, numbers, multiprocessors / tile.cluster);
   Grid grid{mulIndex(e, clusters, e.index(tile.cluster)), {}, {}, tile.cluster};

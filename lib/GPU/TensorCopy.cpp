@@ -71,6 +71,25 @@ void copyBox(Thread &t, const Pointer &shared, Value map, ValueRange coordinates
   t.assembly(text + ";", constraints + ",~{memory}", operands);
 }
 
+void storeBox(Thread &t, const Pointer &shared, Value map, ValueRange coordinates) {
+  SmallVector<Value> operands{shared.sharedAddress(t), map};
+  std::string place, constraints = "r,l";
+  for (Value coordinate : coordinates) {
+    place += (place.empty() ? "$" : ", $") + std::to_string(operands.size());
+    constraints += ",r";
+    operands.push_back(coordinate);
+  }
+  t.assembly("cp.async.bulk.tensor." + Twine(coordinates.size()) +
+                 "d.global.shared::cta.tile.bulk_group [$1, {" + place + "}], [$0];",
+             constraints + ",~{memory}", operands);
+}
+
+void closeBoxes(Thread &t) { t.assembly("cp.async.bulk.commit_group;", "~{memory}", {}); }
+
+void awaitBoxesRead(Thread &t) { t.assembly("cp.async.bulk.wait_group.read 0;", "~{memory}", {}); }
+
+void publishShared(Thread &t) { t.assembly("fence.proxy.async.shared::cta;", "~{memory}", {}); }
+
 Value electLane(Thread &t) {
   Value elected = t.assembly("{\n\t"
                              ".reg .pred elected;\n\t"

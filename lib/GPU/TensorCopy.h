@@ -27,6 +27,18 @@ mlir::Value allowsTensorMap(emission::Code &code, mlir::Value memref,
 void copyBox(Thread &thread, const Pointer &shared, mlir::Value map, mlir::ValueRange coordinates,
              const Mbarrier &barrier, int64_t blocks = 1);
 
+/// Starts the copy of a box from `shared`, a multiple of sharedAlignment where the map swizzles, to
+/// where it begins at `coordinates` (i32, none negative); what lies outside of the tensor is left
+/// out. One thread does this, after publishShared of those that wrote the box.
+void storeBox(Thread &thread, const Pointer &shared, mlir::Value map, mlir::ValueRange coordinates);
+/// Makes the boxes that this thread has stored since the last call a group.
+void closeBoxes(Thread &thread);
+/// Waits until no group of this thread reads shared memory any more.
+void awaitBoxesRead(Thread &thread);
+/// Makes what this thread wrote to shared memory visible to such copies; a barrier between threads
+/// follows.
+void publishShared(Thread &thread);
+
 /// i1: true in one lane of the warp, all of whose lanes come here. Told so, and not by a comparison
 /// of its number, ptxas starts copies without asking at each which lanes want one.
 mlir::Value electLane(Thread &thread);

@@ -240,12 +240,19 @@ void addProduct(Thread &t, Type element, WarpSums &sums, int64_t depthTiles,
 }
 
 /// Two sums, rounded, as one register (i32), `low` in its lower half.
-static Value pack(Thread &t, Value low, Value high, Type element) {
+Value packPair(Thread &t, Value low, Value high, Type element) {
   StringRef name = element.isBF16() ? "llvm.nvvm.ff2bf16x2.rn" : "llvm.nvvm.ff2f16x2.rn";
   Value pair = LLVM::CallIntrinsicOp::create(t.builder, t.loc, VectorType::get({2}, element),
                                              t.builder.getStringAttr(name), ValueRange{high, low})
                    .getResult(0);
   return LLVM::BitcastOp::create(t.builder, t.loc, t.builder.getI32Type(), pair);
+}
+
+void storeMatrices(Thread &t, const Pointer &row, ValueRange registers) {
+  SmallVector<Value> operands{row.sharedAddress(t)};
+  llvm::append_range(operands, registers);
+  t.assembly("stmatrix.sync.aligned.m8n8.x4.shared.b16 [$0], {$1, $2, $3, $4};",
+             "r,r,r,r,r,~{memory}", operands);
 }
 
 SmallVector<SmallVector<Value>> asFactor(Thread &t, WarpSums &sums, Type element) {
@@ -256,7 +263,7 @@ SmallVector<SmallVector<Value>> asFactor(Thread &t, WarpSums &sums, Type element
       for (int64_t right : {0, 1})
         for (int64_t down : {0, 2})
           fragment.push_back(
-              pack(t, sums.at(i, j + right, down), sums.at(i, j + right, down + 1), element));
+              packPair(t, sums.at(i, j + right, down), sums.at(i, j + right, down + 1), element));
       fragments.push_back(fragment);
     }
   return fragments;
@@ -270,7 +277,7 @@ void storeSums(Thread &t, WarpSums &sums, const HalfMatrix &to, Value row) {
     for (int64_t j = 0; j < sums.columnTiles; ++j)
       for (int64_t down : {0, 1}) {
         Pointer target = start.at(t, (16 * i + 8 * down) * to.pitch + 8 * j);
-        Value pair = pack(t, sums.at(i, j, 2 * down), sums.at(i, j, 2 * down + 1), element);
+        Value pair = packPair(t, sums.at(i, j, 2 * down), sums.at(i, j, 2 * down + 1), element);
         LLVM::StoreOp::create(t.builder, t.loc, pair, target.address(t), /*alignment=*/4);
       }
 }

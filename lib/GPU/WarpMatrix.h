@@ -140,6 +140,13 @@ llvm::SmallVector<llvm::SmallVector<mlir::Value>> asFactor(Thread &thread, WarpS
 /// Writes sums, rounded, to rows of `to` from `row` (i32) on.
 void storeSums(Thread &thread, WarpSums &sums, const HalfMatrix &to, mlir::Value row);
 
+/// Two numbers (f32), rounded to `element` (bf16 or f16), side by side in a register (i32).
+mlir::Value packPair(Thread &thread, mlir::Value low, mlir::Value high, mlir::Type element);
+/// Writes four 8 x 8 matrices of 16-bit elements to shared memory (stmatrix, of sm_90 and newer):
+/// register i (i32) has this lane's two elements of matrix i, of row `lane / 4`, and `row` is where
+/// row `lane % 8` of matrix `lane / 8` goes, 16 bytes.
+void storeMatrices(Thread &thread, const Pointer &row, mlir::ValueRange registers);
+
 /// lane / 4 and lane % 4 (i32).
 mlir::Value fragmentGroup(Thread &thread);
 mlir::Value fragmentPlace(Thread &thread);

@@ -182,6 +182,14 @@ Value warpNumber(Thread &t) {
       .getShuffleResult();
 }
 
+static void groupBarrier(Thread &t, StringRef what, int64_t number) {
+  t.assembly("barrier.cta." + what + ".aligned " + Twine(number) + ", " + Twine(2 * warpGroupSize) +
+                 ";",
+             "~{memory}", {});
+}
+void awaitGroup(Thread &t, int64_t number) { groupBarrier(t, "sync", number); }
+void releaseGroup(Thread &t, int64_t number) { groupBarrier(t, "arrive", number); }
+
 void setRegisters(Thread &t, int64_t count, bool increase) {
   t.assembly("setmaxnreg." + Twine(increase ? "inc" : "dec") + ".sync.aligned.u32 " + Twine(count) +
                  ";",

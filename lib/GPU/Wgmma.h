@@ -79,6 +79,11 @@ llvm::SmallVector<mlir::Value> awaitProducts(Thread &thread, mlir::ValueRange su
 /// all lanes: what is computed from it, as descriptors are, then takes no register of each thread.
 mlir::Value warpNumber(Thread &thread);
 
+/// Named barriers of the block (PTX ISA 8.3, section 9.7.12.1): a warp group waits at `number`, 1
+/// to 15, until another has told it to go on, once for each time.
+void awaitGroup(Thread &thread, int64_t number);
+void releaseGroup(Thread &thread, int64_t number);
+
 /// Sets how many registers (a multiple of 8) each thread of this warp group can use from here on.
 /// All blocks of the kernel must have been given the sum at their start.
 void setRegisters(Thread &thread, int64_t count, bool increase);
