@@ -17,12 +17,7 @@ checks::Agent WarpgroupState::channel(Warp &warp) {
   return matrices;
 }
 
-void WarpgroupState::fence() {
-  fenced = true;
-  for (auto &frame : registers)
-    for (auto &entry : frame.second)
-      entry.second.touched = false;
-}
+void WarpgroupState::fence() { ++fences; }
 
 void WarpgroupState::beginProducts(const Warp &warp) {
   if (underWay)
@@ -41,10 +36,19 @@ checks::Time WarpgroupState::wait(const Warp &warp, size_t remaining) {
 }
 
 WarpgroupState::Register &WarpgroupState::at(Warp &warp, uint32_t index) {
-  return registers[warp.path().frame.get()][index];
+  const Frame *now = warp.path().frame.get();
+  if (now != frame) {
+    frame = now;
+    ofFrame = &registers[now];
+  }
+  if (index >= ofFrame->size())
+    ofFrame->resize(index + 1);
+  return (*ofFrame)[index];
 }
 
-bool WarpgroupState::isTouched(Warp &warp, uint32_t index) { return at(warp, index).touched; }
+bool WarpgroupState::isTouched(Warp &warp, uint32_t index) {
+  return at(warp, index).touched == fences + 1;
+}
 
 const Instruction *WarpgroupState::ownerOf(Warp &warp, uint32_t index) {
   const Register &found = at(warp, index);
@@ -53,13 +57,14 @@ const Instruction *WarpgroupState::ownerOf(Warp &warp, uint32_t index) {
 
 void WarpgroupState::own(Warp &warp, uint32_t index, checks::Time time,
                          const Instruction &instruction) {
-  at(warp, index) = {time, &instruction, false};
+  at(warp, index) = {time, &instruction, 0};
 }
 
-void WarpgroupState::touch(Warp &warp, uint32_t index) { at(warp, index).touched = true; }
+void WarpgroupState::touch(Warp &warp, uint32_t index) { at(warp, index).touched = fences + 1; }
 
 void WarpgroupState::rename(Warp &warp, uint32_t to, uint32_t from) {
-  at(warp, to) = at(warp, from);
+  Register source = at(warp, from);
+  at(warp, to) = source;
 }
 
 const WarpgroupLog::Entry *WarpgroupLog::note(uint32_t warp, const Entry &entry) {

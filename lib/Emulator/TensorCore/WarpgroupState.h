@@ -41,7 +41,7 @@ public:
   /// wgmma.wait_group: registers of what is complete are free again. Returns until when that is.
   checks::Time wait(const Warp &warp, size_t remaining);
 
-  bool hasFenced() const { return fenced; }
+  bool hasFenced() const { return fences; }
   // Registers by the index of their operands in the function that the warp executes.
   /// Whether something else has accessed the register since the last wgmma.fence.
   bool isTouched(Warp &warp, uint32_t index);
@@ -61,18 +61,22 @@ private:
     /// Of the last wgmma that used it, 0 for none.
     checks::Time time = 0;
     const Instruction *instruction = nullptr;
-    bool touched = false;
+    /// 1 more than the wgmma.fences before something else accessed it last; 0 for never.
+    uint64_t touched = 0;
   };
   Register &at(Warp &warp, uint32_t index);
 
-  bool hasChannel = false, fenced = false;
+  bool hasChannel = false;
+  uint64_t fences = 0;
   checks::Agent matrices = 0;
   checks::Time issued = 0, done = 0;
   bool underWay = false;
   uint64_t begun = 0, since = 0, meanwhile = 0;
   Groups groups;
-  /// Of each activation of a function.
-  std::map<const Frame *, std::unordered_map<uint32_t, Register>> registers;
+  /// Of each activation of a function, by their index; those of the one that was asked for last.
+  std::map<const Frame *, std::vector<Register>> registers;
+  const Frame *frame = nullptr;
+  std::vector<Register> *ofFrame = nullptr;
 };
 
 /// What the four warps of each warpgroup have executed, to compare it.
