@@ -25,20 +25,21 @@ namespace {
 /// leaves open.
 struct BufferParameters {
   explicit BufferParameters(MemRefType type) : type(type) {
-    auto [known, ignored] = type.getStridesAndOffset();
-    strides = known;
+    std::tie(strides, offset) = type.getStridesAndOffset();
   }
 
   MemRefType type;
   SmallVector<int64_t> strides;
+  int64_t offset;
 
-  /// The same memory on the device. The offset has gone into the address.
+  /// The same memory on the device. An offset has gone into the address, and the type goes on
+  /// telling that this may not be where a buffer begins.
   MemRefType onDevice() const {
     MLIRContext *context = type.getContext();
     auto global = mlir::gpu::AddressSpaceAttr::get(context, mlir::gpu::AddressSpace::Global);
     MemRefLayoutAttrInterface layout;
     if (!type.getLayout().isIdentity())
-      layout = StridedLayoutAttr::get(context, 0, strides);
+      layout = StridedLayoutAttr::get(context, offset ? ShapedType::kDynamic : 0, strides);
     return MemRefType::get(type.getShape(), type.getElementType(), layout, global);
   }
 

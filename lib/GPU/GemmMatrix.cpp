@@ -103,9 +103,7 @@ Value Matrix::startsAligned(Code &code, int64_t count) const {
     Value holds = b.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, rest, code.index(0));
     result = b.createOrFold<arith::AndIOp>(loc, result, holds);
   };
-  // Whole buffers are aligned for any access (include/quern/Runtime/Program.h); a part of one
-  // starts where it starts.
-  if (!cast<MemRefType>(memref.getType()).getLayout().isIdentity())
+  if (!beginsBuffer(memref))
     require(addressOf(code, memref), count * elementBytes(element));
   for (const Dimension &dim : llvm::concat<const Dimension>(leading, batchDims))
     require(dim.stride, count);

@@ -15,11 +15,15 @@ using namespace mlir;
 
 namespace quern::nvidia {
 
+bool beginsBuffer(Value memref) {
+  return cast<MemRefType>(memref.getType()).getStridesAndOffset().second == 0;
+}
+
 Value addressOf(emission::Code &code, Value memref) {
   OpBuilder &b = code.builder;
   auto type = cast<MemRefType>(memref.getType());
   Value start = memref::ExtractAlignedPointerAsIndexOp::create(b, code.loc, memref);
-  if (type.getLayout().isIdentity())
+  if (beginsBuffer(memref))
     return start;
   auto metadata = memref::ExtractStridedMetadataOp::create(b, code.loc, memref);
   Value bytes = emission::mulIndex(code, metadata.getOffset(),
@@ -41,8 +45,7 @@ Value allowsTensorMap(emission::Code &code, Value memref, ArrayRef<Value> stride
   constexpr uint64_t below16 = 15, from40 = ~((uint64_t{1} << 40) - 1);
   for (Value stride : strides)
     requireNone(from40 | below16, stride);
-  // Whole buffers are aligned for any access (include/quern/Runtime/Program.h).
-  if (!cast<MemRefType>(memref.getType()).getLayout().isIdentity())
+  if (!beginsBuffer(memref))
     requireNone(below16, addressOf(code, memref));
   return result;
 }

@@ -12,6 +12,9 @@
 
 namespace quern::nvidia {
 
+/// Whether memory begins with the memref's first element. Whole buffers are aligned for any access
+/// (include/quern/Runtime/Program.h); a part of one starts where it starts.
+bool beginsBuffer(mlir::Value memref);
 /// The address of a memref's first element, in bytes: an index.
 mlir::Value addressOf(emission::Code &code, mlir::Value memref);
 /// i1 of the host: whether a map can have a memref, which is not empty, with these strides: indices

@@ -35,6 +35,7 @@ void addBuffersPasses(OpPassManager &manager) {
   manager.addPass(bufferization::createOneShotBufferizePass(options));
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
+  manager.addPass(createPadRows());
   manager.addPass(createPlanArena());
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());

@@ -69,6 +69,29 @@ def PlanArena : Pass<"quern-plan-arena", "::mlir::ModuleOp"> {
                     Statistic<"unsharedBytes", "unshared-bytes", "what constant buffers would take without sharing">];
 }
 
+def PadRows : Pass<"quern-pad-rows", "::mlir::ModuleOp"> {
+  let summary = "let rows of buffers begin at multiples of 16 bytes";
+  let description = [{
+    In programs for GPUs, a buffer that a matrix product reads gets rows that begin at multiples of 16 bytes (of 128 bytes
+    where they are longer than 4 KiB), which accesses of 16 bytes and tensor maps need. What was the buffer becomes a view of the
+    first columns. Kernels that count the leading dimensions together see them as one where they are dynamic, so that types
+    still tell that all rows are the same distance apart.
+    Arguments, and buffers that something else than kernels, elementwise work and views uses, stay as they are.
+
+    ```mlir
+    %0 = memref.alloc() : memref<8x1024x50257xbf16>
+    kernel.gemm %x, %w into %0 {transpose_b} : ...
+    // becomes
+    %0 = memref.alloc() : memref<8x1024x50304xbf16>
+    %1 = memref.subview %0[0, 0, 0] [8, 1024, 50257] [1, 1, 1]
+       : memref<8x1024x50304xbf16> to memref<8x1024x50257xbf16, strided<[51511296, 50304, 1]>>
+    kernel.gemm %x, %w into %1 {transpose_b} : ...
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::memref::MemRefDialect"];
+  let statistics = [Statistic<"numBuffers", "buffers", "buffers whose rows were padded">];
+}
+
 def SelectTargets : Pass<"quern-select-targets", "::mlir::ModuleOp"> {
   let summary = "a copy of each program for each target";
   let description = [{
