@@ -362,14 +362,28 @@ LogicalResult SquaredNormOp::verify() {
 }
 
 LogicalResult AdamWOp::verify() {
-  if (failed(outputsBetween(*this, getOutputs(), 3, 3)))
+  size_t count = getGradients().size();
+  if (!count)
+    return emitOpError("has no parameters");
+  if (getWeightDecays().size() != count)
+    return emitOpError("has ") << count << " gradients and " << getWeightDecays().size()
+                               << " weight decays";
+  if (failed(outputsBetween(*this, getOutputs(), 3 * count, 3 * count)))
     return failure();
-  for (Value output : getOutputs())
-    if (failed(sameShape(*this, getGradient(), output, "the gradient and an output")))
+  for (auto [number, output] : llvm::enumerate(getOutputs())) {
+    if (failed(sameShape(*this, getGradients()[number / 3], output, "the gradient and an output")))
       return failure();
-  for (Value option : {getScale(), getLearningRate(), getBeta1(), getBeta2(), getEpsilon(),
-                       getWeightDecay(), getStep()})
+    Type moment = shaped(getOutputs()[1]).getElementType();
+    if (number % 3 && shaped(output).getElementType() != moment)
+      return emitOpError("has moments of different element types: ")
+             << moment << " and " << shaped(output).getElementType();
+  }
+  for (Value option :
+       {getScale(), getLearningRate(), getBeta1(), getBeta2(), getEpsilon(), getStep()})
     if (failed(scalarFits(*this, option, "an option")))
+      return failure();
+  for (Value decay : getWeightDecays())
+    if (failed(scalarFits(*this, decay, "a weight decay")))
       return failure();
   return success();
 }

@@ -260,20 +260,21 @@ def Kernel_SquaredNormOp : Kernel_Op<"squared_norm", [AttrSizedOperandSegments]>
   let assemblyFormat = "$inputs `into` $outputs attr-dict `:` functional-type(operands, results)";
 }
 
-def Kernel_AdamWOp : Kernel_Op<"adamw"> {
-  let summary = "AdamW update of one parameter, in place";
+def Kernel_AdamWOp : Kernel_Op<"adamw", [AttrSizedOperandSegments]> {
+  let summary = "AdamW update of parameters, in place";
   let description = [{
-    Loshchilov and Hutter 2019, algorithm 2, in the form that PyTorch uses. With g = gradient * scale:
+    Loshchilov and Hutter 2019, algorithm 2, in the form that PyTorch uses. For each parameter, with g = gradient * scale:
     `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2) g^2`,
     `p = p (1 - learning_rate weight_decay) - learning_rate (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + epsilon)`.
-    Outputs p, m, v hold the old values on entry. The options are rank-0 f64, so that 1 - beta2 keeps its
-    digits; scale (rank-0 float) is the clipping factor.
+    There is a gradient and a weight decay for each parameter; outputs are p, m, v of the first one, then of the second, ...,
+    and hold the old values on entry. All moments have the same element type. The options are rank-0 f64, so that 1 - beta2
+    keeps its digits; scale (rank-0 float) is the clipping factor.
   }];
-  let arguments = (ins Kernel_Buffer:$gradient, Kernel_Buffer:$scale, Kernel_Buffer:$learning_rate,
-      Kernel_Buffer:$beta1, Kernel_Buffer:$beta2, Kernel_Buffer:$epsilon, Kernel_Buffer:$weight_decay,
-      Kernel_Buffer:$step, Variadic<Kernel_Buffer>:$outputs);
+  let arguments = (ins Variadic<Kernel_Buffer>:$gradients, Kernel_Buffer:$scale, Kernel_Buffer:$learning_rate,
+      Kernel_Buffer:$beta1, Kernel_Buffer:$beta2, Kernel_Buffer:$epsilon, Kernel_Buffer:$step,
+      Variadic<Kernel_Buffer>:$weight_decays, Variadic<Kernel_Buffer>:$outputs);
   let assemblyFormat = [{
-    $gradient `scale` $scale `options` $learning_rate `,` $beta1 `,` $beta2 `,` $epsilon `,` $weight_decay `,` $step
+    $gradients `scale` $scale `options` $learning_rate `,` $beta1 `,` $beta2 `,` $epsilon `,` $step `decay` $weight_decays
     `into` $outputs attr-dict `:` functional-type(operands, results)
   }];
 }

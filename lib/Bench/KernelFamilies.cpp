@@ -179,11 +179,11 @@ static Kernels makeOptimizer(llvm::ArrayRef<int64_t> sizes, llvm::StringRef suff
                       {"p", "f32", sizes.vec()},
                       {"m", "f32", sizes.vec(), Fill::Value, 1e-2},
                       {"v", "f32", sizes.vec(), Fill::Value, 1e-2}};
-  kernel.body =
-      "kernel.adamw %g scale %scale options %rate, %beta1, %beta2, %epsilon, %decay, %step into "
-      "%p, %m, %v" +
-      typesOf(kernel,
-              {"g", "scale", "rate", "beta1", "beta2", "epsilon", "decay", "step", "p", "m", "v"});
+  kernel.body = "kernel.adamw %g scale %scale options %rate, %beta1, %beta2, %epsilon, %step decay "
+                "%decay into "
+                "%p, %m, %v" +
+                typesOf(kernel, {"g", "scale", "rate", "beta1", "beta2", "epsilon", "step", "decay",
+                                 "p", "m", "v"});
   return std::vector<Kernel>{kernel};
 }
 

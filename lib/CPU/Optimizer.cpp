@@ -25,10 +25,27 @@ struct StepFactors {
   Value oneMinusBeta1;  ///<
   Value oneMinusBeta2;  ///<
   Value epsilon;        ///<
-  Value decay;          ///< 1 - learning_rate weight_decay
   Value minusStepSize;  ///< -learning_rate / (1 - beta1^step)
   Value rootCorrection; ///< 1 / sqrt(1 - beta2^step)
 };
+
+/// An f64 in equal lanes.
+Value splat(Vectors &v, Value scalar) {
+  Emission &e = v.emission;
+  if (v.compute != e.builder.getF64Type())
+    scalar = arith::TruncFOp::create(e.builder, e.loc, v.compute, scalar);
+  return v.splat(scalar);
+}
+
+/// 1 - learning_rate weight_decay.
+Value shrinkage(Value rate, Value decay, Vectors &v) {
+  Emission &e = v.emission;
+  Type f64 = e.builder.getF64Type();
+  Value one = arith::ConstantOp::create(e.builder, e.loc, e.builder.getF64FloatAttr(1.0));
+  Value product =
+      arith::MulFOp::create(e.builder, e.loc, loadScalar(e, rate, f64), loadScalar(e, decay, f64));
+  return splat(v, arith::SubFOp::create(e.builder, e.loc, one, product));
+}
 
 StepFactors stepFactors(kernel::AdamWOp::Adaptor in, Vectors &v) {
   Emission &e = v.emission;
@@ -37,11 +54,6 @@ StepFactors stepFactors(kernel::AdamWOp::Adaptor in, Vectors &v) {
   Type f64 = b.getF64Type();
   Value one = arith::ConstantOp::create(b, loc, b.getF64FloatAttr(1.0));
   auto minus = [&](Value x, Value y) -> Value { return arith::SubFOp::create(b, loc, x, y); };
-  auto splat = [&](Value scalar) {
-    if (v.compute != f64)
-      scalar = arith::TruncFOp::create(b, loc, v.compute, scalar);
-    return v.splat(scalar);
-  };
   Value rate = loadScalar(e, in.getLearningRate(), f64);
   Value beta1 = loadScalar(e, in.getBeta1(), f64), beta2 = loadScalar(e, in.getBeta2(), f64);
   Value step = loadScalar(e, in.getStep(), f64);
@@ -49,21 +61,19 @@ StepFactors stepFactors(kernel::AdamWOp::Adaptor in, Vectors &v) {
   Value correction2 = minus(one, math::PowFOp::create(b, loc, beta2, step));
   StepFactors factors;
   factors.scale = v.splat(loadScalar(e, in.getScale(), v.compute));
-  factors.beta2 = splat(beta2);
-  factors.oneMinusBeta1 = splat(minus(one, beta1));
-  factors.oneMinusBeta2 = splat(minus(one, beta2));
-  factors.epsilon = splat(loadScalar(e, in.getEpsilon(), f64));
-  Value shrink = arith::MulFOp::create(b, loc, rate, loadScalar(e, in.getWeightDecay(), f64));
-  factors.decay = splat(minus(one, shrink));
+  factors.beta2 = splat(v, beta2);
+  factors.oneMinusBeta1 = splat(v, minus(one, beta1));
+  factors.oneMinusBeta2 = splat(v, minus(one, beta2));
+  factors.epsilon = splat(v, loadScalar(e, in.getEpsilon(), f64));
   Value size = arith::DivFOp::create(b, loc, rate, correction1);
-  factors.minusStepSize = splat(arith::NegFOp::create(b, loc, size));
+  factors.minusStepSize = splat(v, arith::NegFOp::create(b, loc, size));
   Value root = math::SqrtOp::create(b, loc, correction2);
-  factors.rootCorrection = splat(arith::DivFOp::create(b, loc, one, root));
+  factors.rootCorrection = splat(v, arith::DivFOp::create(b, loc, one, root));
   return factors;
 }
 
-void emitUpdate(Vectors &v, const StepFactors &f, Value gRow, Value pRow, Value mRow, Value vRow,
-                Value from, Value to) {
+void emitUpdate(Vectors &v, const StepFactors &f, Value shrinkage, Value gRow, Value pRow,
+                Value mRow, Value vRow, Value from, Value to) {
   Emission &e = v.emission;
   v.forColumns(from, to, [&](Value column, Value mask) {
     Value gradient = v.mul(v.load(gRow, column, mask), f.scale);
@@ -73,7 +83,7 @@ void emitUpdate(Vectors &v, const StepFactors &f, Value gRow, Value pRow, Value 
     second = v.fma(v.mul(f.oneMinusBeta2, gradient), gradient, second);
     Value root = math::SqrtOp::create(e.builder, e.loc, second);
     Value denominator = v.fma(root, f.rootCorrection, f.epsilon);
-    Value parameter = v.mul(f.decay, v.load(pRow, column, mask));
+    Value parameter = v.mul(shrinkage, v.load(pRow, column, mask));
     parameter = v.fma(f.minusStepSize, v.div(first, denominator), parameter);
     v.store(first, mRow, column, mask);
     v.store(second, vRow, column, mask);
@@ -81,17 +91,11 @@ void emitUpdate(Vectors &v, const StepFactors &f, Value gRow, Value pRow, Value 
   });
 }
 
-} // namespace
-
-LogicalResult emit(kernel::AdamWOp op, ValueRange operands, Emission &e) {
-  if (failed(checkRows(op, operands)))
-    return failure();
-  kernel::AdamWOp::Adaptor in(operands, op);
-  Value buffers[] = {in.getGradient(), in.getOutputs()[0], in.getOutputs()[1], in.getOutputs()[2]};
+/// One parameter: its gradient, itself and its moments, shared out among the threads.
+void emitParameter(Vectors &v, const StepFactors &factors, Value shrinkage,
+                   ArrayRef<Value> buffers) {
+  Emission &e = v.emission;
   auto type = cast<MemRefType>(buffers[1].getType());
-  Type compute = computeType(cast<MemRefType>(buffers[2].getType()).getElementType());
-  Vectors v(e, compute);
-  StepFactors factors = stepFactors(in, v);
   int64_t bytes = 0;
   for (Value buffer : buffers)
     bytes += elementBytes(cast<MemRefType>(buffer.getType()).getElementType());
@@ -105,12 +109,11 @@ LogicalResult emit(kernel::AdamWOp op, ValueRange operands, Emission &e) {
   if (dense) {
     Value size = e.leadingSize(buffers[1], type.getRank());
     Value chunk = e.index(unitBytes / bytes / v.lanes * v.lanes);
-    e.forUnits(ceilDiv(e, size, chunk), [&](Value unit) {
+    return e.forUnits(ceilDiv(e, size, chunk), [&](Value unit) {
       Value from = mulIndex(e, unit, chunk);
-      emitUpdate(v, factors, flat[0], flat[1], flat[2], flat[3], from,
+      emitUpdate(v, factors, shrinkage, flat[0], flat[1], flat[2], flat[3], from,
                  minIndex(e, addIndex(e, from, chunk), size));
     });
-    return success();
   }
   Value columns = e.dim(buffers[1], type.getRank() - 1);
   Value rows = e.leadingSize(buffers[1], type.getRank() - 1);
@@ -118,8 +121,24 @@ LogicalResult emit(kernel::AdamWOp op, ValueRange operands, Emission &e) {
     Value at[4];
     for (int i = 0; i < 4; ++i)
       at[i] = rowOf(e, buffers[i], row);
-    emitUpdate(v, factors, at[0], at[1], at[2], at[3], e.index(0), columns);
+    emitUpdate(v, factors, shrinkage, at[0], at[1], at[2], at[3], e.index(0), columns);
   });
+}
+
+} // namespace
+
+LogicalResult emit(kernel::AdamWOp op, ValueRange operands, Emission &e) {
+  if (failed(checkRows(op, operands)))
+    return failure();
+  kernel::AdamWOp::Adaptor in(operands, op);
+  Type moment = cast<MemRefType>(in.getOutputs()[1].getType()).getElementType();
+  Vectors v(e, computeType(moment));
+  StepFactors factors = stepFactors(in, v);
+  for (auto [i, gradient] : llvm::enumerate(in.getGradients())) {
+    ValueRange outputs = in.getOutputs().slice(3 * i, 3);
+    Value shrink = shrinkage(in.getLearningRate(), in.getWeightDecays()[i], v);
+    emitParameter(v, factors, shrink, {gradient, outputs[0], outputs[1], outputs[2]});
+  }
   return success();
 }
 

@@ -4,9 +4,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===---------------------------------------------------------------------------------------------===//
-// One pass over gradient, parameter and both moments. What depends on the options alone is computed
-// once a block, in f64 as PyTorch does.
+// One pass over gradients, parameters and both moments, in one launch for all parameters that lie
+// dense in memory. What depends on the options alone is computed once a block, in f64 as PyTorch
+// does.
 
+#include "BufferLists.h"
 #include "Emitters.h"
 #include "Rows.h"
 
@@ -19,6 +21,22 @@ namespace quern::nvidia {
 
 namespace {
 
+/// What one step is told, rank-0 memrefs.
+struct Options {
+  Value scale, rate, beta1, beta2, epsilon, step;
+
+  static constexpr size_t count = 6;
+  explicit Options(ValueRange all)
+      : scale(all[0]), rate(all[1]), beta1(all[2]), beta2(all[3]), epsilon(all[4]), step(all[5]) {}
+};
+
+/// A parameter, what it is updated from, and its weight decay.
+struct Update {
+  Value gradient, parameter, first, second, decay;
+
+  SmallVector<Value> buffers() const { return {gradient, parameter, first, second}; }
+};
+
 /// The numbers of one step, in the type that moments are computed in.
 struct StepFactors {
   Value scale;          ///< the clipping factor
@@ -26,7 +44,6 @@ struct StepFactors {
   Value oneMinusBeta1;  ///<
   Value oneMinusBeta2;  ///<
   Value epsilon;        ///<
-  Value decay;          ///< 1 - learning_rate weight_decay
   Value minusStepSize;  ///< -learning_rate / (1 - beta1^step)
   Value rootCorrection; ///< 1 / sqrt(1 - beta2^step)
 };
@@ -52,59 +69,135 @@ Value power(Thread &t, Value base, Value exponent) {
                    })[0];
 }
 
-SmallVector<Value> computeFactors(Thread &t, kernel::AdamWOp::Adaptor in, Type compute) {
+SmallVector<Value> computeFactors(Thread &t, const Options &options, Type compute) {
   Type f64 = t.builder.getF64Type();
   Value one = t.number(f64, 1);
   auto option = [&](Value memref) { return t.load(memref, {}, f64); };
-  Value rate = option(in.getLearningRate()), step = option(in.getStep());
-  Value beta1 = option(in.getBeta1()), beta2 = option(in.getBeta2());
+  Value rate = option(options.rate), step = option(options.step);
+  Value beta1 = option(options.beta1), beta2 = option(options.beta2);
   Value correction1 = t.sub(one, power(t, beta1, step));
   Value correction2 = t.sub(one, power(t, beta2, step));
   Value root = math::SqrtOp::create(t.builder, t.loc, correction2);
-  SmallVector<Value> factors{t.load(in.getScale(), {}, f64),
-                             beta2,
-                             t.sub(one, beta1),
-                             t.sub(one, beta2),
-                             option(in.getEpsilon()),
-                             t.sub(one, t.mul(rate, option(in.getWeightDecay()))),
-                             t.div(t.sub(t.number(f64, 0), rate), correction1),
-                             t.div(one, root)};
+  SmallVector<Value> factors{
+      option(options.scale),   beta2,
+      t.sub(one, beta1),       t.sub(one, beta2),
+      option(options.epsilon), t.div(t.sub(t.number(f64, 0), rate), correction1),
+      t.div(one, root)};
   for (Value &factor : factors)
     factor = t.convert(factor, compute);
   return factors;
 }
 
-/// The factors in every thread; one of them computes them.
-StepFactors stepFactors(Thread &t, kernel::AdamWOp::Adaptor in, Type compute) {
-  constexpr int64_t count = sizeof(StepFactors) / sizeof(Value);
-  Value memory = t.shared({count}, compute);
-  t.when(t.equal(t.thread(), t.index(0)), [&] {
-    for (auto [i, factor] : llvm::enumerate(computeFactors(t, in, compute)))
-      t.store(factor, memory, t.index(static_cast<int64_t>(i)));
-  });
-  t.barrier();
-  auto get = [&](int64_t i) { return t.load(memory, t.index(i)); };
-  return {get(0), get(1), get(2), get(3), get(4), get(5), get(6), get(7)};
-}
+/// The factors of a step and, for each parameter, 1 - learning_rate weight_decay, in shared memory.
+class Factors {
+public:
+  /// One thread computes them. The caller puts a barrier before what follows.
+  Factors(Thread &t, const Options &options, ValueRange decays, Type compute) : t(t) {
+    auto parameters = static_cast<int64_t>(decays.size());
+    memory = t.shared({count + 1}, compute);
+    shrinkage = t.shared({parameters}, compute);
+    t.when(t.equal(t.thread(), t.index(0)), [&] {
+      for (auto [i, factor] : llvm::enumerate(computeFactors(t, options, compute)))
+        t.store(factor, memory, t.index(static_cast<int64_t>(i)));
+      // LLVM reads eight where it needs seven.
+      t.store(t.number(compute, 0), memory, t.index(count));
+      Type f64 = t.builder.getF64Type();
+      Value rate = t.load(options.rate, {}, f64);
+      for (auto [i, decay] : llvm::enumerate(decays)) {
+        Value shrink = t.sub(t.number(f64, 1), t.mul(rate, t.load(decay, {}, f64)));
+        t.store(shrink, shrinkage, t.index(static_cast<int64_t>(i)));
+      }
+    });
+  }
 
-/// Updates `lanes` elements from `place` on.
-void emitUpdate(Thread &t, const StepFactors &f, kernel::AdamWOp::Adaptor in, ValueRange place,
-                int64_t lanes, Type compute) {
-  auto load = [&](Value memref) { return t.loadVector(memref, place, lanes, compute); };
-  ValueRange outputs = in.getOutputs();
-  SmallVector<Value> g = load(in.getGradient()), p = load(outputs[0]), m = load(outputs[1]),
-                     v = load(outputs[2]);
-  for (int64_t i = 0; i < lanes; ++i) {
+  StepFactors get() const {
+    auto at = [&](int64_t i) { return t.load(memory, t.index(i)); };
+    return {at(0), at(1), at(2), at(3), at(4), at(5), at(6)};
+  }
+  Value shrinkageOf(Value parameter) const { return t.load(shrinkage, parameter); }
+
+private:
+  static constexpr int64_t count = sizeof(StepFactors) / sizeof(Value);
+  Thread &t;
+  Value memory, shrinkage;
+};
+
+/// New values of parameters and moments in place of the old ones.
+void update(Thread &t, const StepFactors &f, Value shrinkage, ArrayRef<Value> g,
+            MutableArrayRef<Value> p, MutableArrayRef<Value> m, MutableArrayRef<Value> v) {
+  for (size_t i = 0; i < g.size(); ++i) {
     Value gradient = t.mul(g[i], f.scale);
     m[i] = t.fma(f.oneMinusBeta1, t.sub(gradient, m[i]), m[i]);
     v[i] = t.fma(t.mul(f.oneMinusBeta2, gradient), gradient, t.mul(f.beta2, v[i]));
     Value root = math::SqrtOp::create(t.builder, t.loc, v[i]);
     Value denominator = t.fma(root, f.rootCorrection, f.epsilon);
-    p[i] = t.fma(f.minusStepSize, t.div(m[i], denominator), t.mul(f.decay, p[i]));
+    p[i] = t.fma(f.minusStepSize, t.div(m[i], denominator), t.mul(shrinkage, p[i]));
   }
-  t.storeVector(p, outputs[0], place);
-  t.storeVector(m, outputs[1], place);
-  t.storeVector(v, outputs[2], place);
+}
+
+/// More blocks than a GPU runs at a time would compute the factors more often.
+constexpr int64_t mostBlocks = 2048;
+
+/// One launch for parameters whose buffers `BufferLists::flatten` returned.
+void emitTogether(Emission &e, ArrayRef<Update> updates, ValueRange options, Type compute) {
+  SmallVector<BufferLists::List> lists;
+  SmallVector<Value> operands(options);
+  for (const Update &update : updates) {
+    lists.push_back(update.buffers());
+    operands.push_back(update.decay);
+  }
+  BufferLists buffers(lists);
+  size_t others = operands.size();
+  llvm::append_range(operands, buffers.operands());
+  Value blocks = atMost(e, buffers.chunks(e), mostBlocks);
+  e.launch({blocks, {}, {}}, listThreads, operands, [&](Thread &t, ValueRange onDevice) {
+    ValueRange given = onDevice.take_front(others);
+    Factors factors(t, Options(given), given.drop_front(Options::count), compute);
+    buffers.writeTable(t, onDevice.drop_front(others));
+    t.barrier();
+    StepFactors f = factors.get();
+    buffers.forChunks(t, {}, [&](Value list, ArrayRef<Pointer> places, int64_t count, ValueRange) {
+      SmallVector<SmallVector<Value>> values;
+      for (const Pointer &place : places)
+        values.push_back(place.load(t, count, compute));
+      update(t, f, factors.shrinkageOf(t.toIndex(list)), values[0], values[1], values[2],
+             values[3]);
+      for (size_t i : {1, 2, 3})
+        places[i].store(t, values[i]);
+      return BufferLists::Values();
+    });
+  });
+}
+
+/// A launch for one parameter, whose buffers may lie in any way.
+void emitAlone(Emission &e, const Update &one, ValueRange options, Type compute) {
+  SmallVector<Value> operands(options);
+  operands.push_back(one.decay);
+  llvm::append_range(operands, one.buffers());
+  auto rank = cast<MemRefType>(one.parameter.getType()).getRank();
+  Value size = e.leadingSize(one.parameter, rank);
+  operands.push_back(size);
+  Value blocks = atMost(e, ceilDiv(e, size, e.index(blockThreads)), mostBlocks);
+  e.launch({blocks, {}, {}}, blockThreads, operands, [&](Thread &t, ValueRange onDevice) {
+    Factors factors(t, Options(onDevice), onDevice[Options::count], compute);
+    t.barrier();
+    StepFactors f = factors.get();
+    Value shrinkage = factors.shrinkageOf(t.index(0));
+    ValueRange buffers = onDevice.slice(Options::count + 1, 4);
+    SmallVector<Value> sizes;
+    for (int64_t i = 0; i < rank; ++i)
+      sizes.push_back(t.dim(buffers[1], i));
+    t.forShare(onDevice.back(), 1, {}, [&](Value i, ValueRange) {
+      SmallVector<Value> place = delinearize(t, i, sizes), values;
+      for (Value buffer : buffers)
+        values.push_back(t.load(buffer, place, compute));
+      MutableArrayRef<Value> all = values;
+      update(t, f, shrinkage, all[0], all.slice(1, 1), all.slice(2, 1), all.slice(3, 1));
+      for (size_t j : {1, 2, 3})
+        t.store(values[j], buffers[j], place);
+      return SmallVector<Value>();
+    });
+  });
 }
 
 } // namespace
@@ -112,41 +205,31 @@ void emitUpdate(Thread &t, const StepFactors &f, kernel::AdamWOp::Adaptor in, Va
 LogicalResult emit(kernel::AdamWOp op, ValueRange operands, Emission &e) {
   if (failed(checkRows(op, operands)))
     return failure();
-  Value parameter = kernel::AdamWOp::Adaptor(operands, op).getOutputs()[0];
+  kernel::AdamWOp::Adaptor in(operands, op);
   Type compute = computeType(cast<MemRefType>(op.getOutputs()[1].getType()).getElementType());
-  SmallVector<Value> flat(operands);
-  bool dense = true;
-  for (Value &operand : flat) {
-    if (cast<MemRefType>(operand.getType()).getRank() == 0)
-      continue; // scale and options
-    Value memref = flatten(e, operand);
-    dense &= static_cast<bool>(memref);
-    operand = memref;
+  SmallVector<Value> options{in.getScale(), in.getLearningRate(), in.getBeta1(),
+                             in.getBeta2(), in.getEpsilon(),      in.getStep()};
+  SmallVector<Update> dense;
+  SmallVector<BufferLists::List> lists;
+  for (auto [i, gradient] : llvm::enumerate(in.getGradients())) {
+    ValueRange outputs = in.getOutputs().slice(3 * i, 3);
+    Update update{gradient, outputs[0], outputs[1], outputs[2], in.getWeightDecays()[i]};
+    Update flat = update;
+    for (Value *buffer : {&flat.gradient, &flat.parameter, &flat.first, &flat.second})
+      *buffer = BufferLists::flatten(e, *buffer);
+    if (!llvm::all_of(flat.buffers(), [](Value buffer) { return static_cast<bool>(buffer); })) {
+      emitAlone(e, update, options, compute);
+      continue;
+    }
+    dense.push_back(flat);
+    lists.push_back(flat.buffers());
   }
-  Value size = e.leadingSize(parameter, cast<MemRefType>(parameter.getType()).getRank());
-  auto launch = [&](int64_t lanes) {
-    SmallVector<Value> all(dense ? ValueRange(flat) : operands);
-    all.push_back(size);
-    // More blocks than a GPU runs at a time would compute the factors more often.
-    constexpr int64_t mostBlocks = 2048;
-    Value blocks = atMost(e, ceilDiv(e, size, e.index(blockThreads * lanes)), mostBlocks);
-    e.launch({blocks, {}, {}}, blockThreads, all, [&](Thread &t, ValueRange onDevice) {
-      kernel::AdamWOp::Adaptor in(onDevice.drop_back(), op);
-      StepFactors factors = stepFactors(t, in, compute);
-      Value parameter = in.getOutputs()[0];
-      SmallVector<Value> sizes;
-      for (int64_t i = 0; i < cast<MemRefType>(parameter.getType()).getRank(); ++i)
-        sizes.push_back(t.dim(parameter, i));
-      t.forShare(onDevice.back(), lanes, {}, [&](Value i, ValueRange) {
-        emitUpdate(t, factors, in, delinearize(t, i, sizes), lanes, compute);
-        return SmallVector<Value>();
-      });
-    });
-  };
-  if (!dense)
-    launch(1);
-  else
-    forLanes(e, rowsAmong(flat), size, launch);
+  for (const SmallVector<size_t> &part : BufferLists::divide(lists, /*others=*/8)) {
+    SmallVector<Update> updates;
+    for (size_t number : part)
+      updates.push_back(dense[number]);
+    emitTogether(e, updates, options, compute);
+  }
   return success();
 }
 

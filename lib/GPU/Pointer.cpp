@@ -44,6 +44,14 @@ Pointer::Pointer(Thread &t, Value memref) {
     base = LLVM::PtrToIntOp::create(t.builder, t.loc, t.builder.getI32Type(), base);
 }
 
+Pointer Pointer::global(Thread &t, Value address, Type element) {
+  Pointer result;
+  result.element = element;
+  Type pointer = LLVM::LLVMPointerType::get(t.builder.getContext(), globalSpace);
+  result.base = LLVM::IntToPtrOp::create(t.builder, t.loc, pointer, address);
+  return result;
+}
+
 Value Pointer::address(Thread &t) const {
   Value pointer = base;
   if (base.getType().isInteger())

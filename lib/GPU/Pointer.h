@@ -24,6 +24,9 @@ public:
   /// Of the first element of a memref of the device.
   Pointer(Thread &thread, mlir::Value memref);
 
+  /// Of an element in global memory, whose address is an i64.
+  static Pointer global(Thread &thread, mlir::Value address, mlir::Type element);
+
   mlir::Type element;
   /// !llvm.ptr<1> (global) or !llvm.ptr<3> (shared).
   mlir::Value address(Thread &thread) const;

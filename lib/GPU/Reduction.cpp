@@ -8,6 +8,7 @@
 // add up the blocks in their order in another launch.
 
 #include "Reduction.h"
+#include "BufferLists.h"
 #include "Emitters.h"
 
 #include <numeric>
@@ -104,54 +105,114 @@ void sumPartials(Emission &e, Value partials, Value count, ValueRange operands,
   });
 }
 
-/// Launches a kernel whose blocks share the elements of `input`; block i writes the sum of its
-/// squares to `partials[start + i]`.
-static void sumSquares(Emission &e, Value input, Value partials, int64_t start, int64_t blocks) {
+/// A launch that sums squares of what it is given: block i writes its sum to `partials[start + i]`.
+struct SquareSums {
+  Emission &e;
+  Value partials;
+  int64_t start;
+
+  /// This block's sum, of all its threads' `own` ones.
+  void finish(Thread &t, Value own, Value memory) const {
+    Value sum = t.sumOverBlock(own);
+    t.when(t.equal(t.thread(), t.index(0)),
+           [&] { t.store(sum, memory, addIndex(t, t.block(0), t.index(start))); });
+  }
+  /// Few squares are added in f32, all others in f64.
+  static Value add(Thread &t, Value sum, ValueRange elements) {
+    SmallVector<Value> squares;
+    for (Value x : elements)
+      squares.push_back(t.mul(x, x));
+    return t.add(sum, t.convert(t.sumOf(squares), sum.getType()));
+  }
+
+  void ofLists(ArrayRef<BufferLists::List> lists, int64_t blocks) const;
+  void ofInput(Value input, int64_t blocks) const;
+};
+
+/// All that lies dense in memory, in one launch.
+void SquareSums::ofLists(ArrayRef<BufferLists::List> lists, int64_t blocks) const {
+  BufferLists buffers(lists);
+  SmallVector<Value> operands(buffers.operands());
+  operands.push_back(partials);
+  Type f64 = e.builder.getF64Type();
+  e.launch({e.index(blocks), {}, {}}, listThreads, operands, [&](Thread &t, ValueRange onDevice) {
+    buffers.writeTable(t, onDevice.drop_back());
+    t.barrier();
+    Value own = buffers.forChunks(
+        t, t.number(f64, 0), [&](Value, ArrayRef<Pointer> places, int64_t count, ValueRange sum) {
+          return BufferLists::Values{
+              add(t, sum[0], places[0].load(t, count, computeType(places[0].element)))};
+        })[0];
+    finish(t, own, onDevice.back());
+  });
+}
+
+void SquareSums::ofInput(Value input, int64_t blocks) const {
   auto type = cast<MemRefType>(input.getType());
   Type compute = computeType(type.getElementType()), f64 = e.builder.getF64Type();
-  Value flat = flatten(e, input);
-  Value data = flat ? flat : input, size = e.leadingSize(input, type.getRank());
-  auto launch = [&](int64_t lanes) {
-    e.launch({e.index(blocks), {}, {}}, blockThreads, {data, size, partials},
-             [&](Thread &t, ValueRange in) {
-               SmallVector<Value> sizes;
-               for (int64_t i = 0; i < cast<MemRefType>(in[0].getType()).getRank(); ++i)
-                 sizes.push_back(t.dim(in[0], i));
-               // Few squares are added in f32, all others in f64.
-               Value own = t.forShare(in[1], lanes, t.number(f64, 0), [&](Value i, ValueRange sum) {
-                 SmallVector<Value> squares;
-                 for (Value x : t.loadVector(in[0], delinearize(t, i, sizes), lanes, compute))
-                   squares.push_back(t.mul(x, x));
-                 return SmallVector<Value>{t.add(sum[0], t.convert(t.sumOf(squares), f64))};
-               })[0];
-               Value sum = t.sumOverBlock(own);
-               t.when(t.equal(t.thread(), t.index(0)),
-                      [&] { t.store(sum, in[2], addIndex(t, t.block(0), t.index(start))); });
-             });
-  };
-  if (flat)
-    return forLanes(e, flat, size, launch);
-  launch(1);
+  Value size = e.leadingSize(input, type.getRank());
+  e.launch({e.index(blocks), {}, {}}, blockThreads, {input, size, partials},
+           [&](Thread &t, ValueRange in) {
+             SmallVector<Value> sizes;
+             for (int64_t i = 0; i < type.getRank(); ++i)
+               sizes.push_back(t.dim(in[0], i));
+             Value own = t.forShare(in[1], 1, t.number(f64, 0), [&](Value i, ValueRange sum) {
+               return SmallVector<Value>{
+                   add(t, sum[0], t.load(in[0], delinearize(t, i, sizes), compute))};
+             })[0];
+             finish(t, own, in[2]);
+           });
+}
+
+/// As many blocks as so many elements ask for.
+static int64_t blocksOfSquares(ArrayRef<Value> inputs) {
+  constexpr int64_t elementsOfBlock = 8192, mostBlocks = 1024;
+  int64_t elements = 0;
+  for (Value input : inputs) {
+    auto type = cast<MemRefType>(input.getType());
+    if (!type.hasStaticShape())
+      return mostBlocks;
+    elements += type.getNumElements();
+  }
+  return std::clamp<int64_t>(elements / elementsOfBlock, 1, mostBlocks);
 }
 
 LogicalResult emit(kernel::SquaredNormOp op, ValueRange operands, Emission &e) {
   if (failed(checkRows(op, operands)))
     return failure();
   kernel::SquaredNormOp::Adaptor in(operands, op);
-  // An input has as many blocks as its size asks for.
-  constexpr int64_t elementsOfBlock = 8192, mostBlocks = 1024;
-  SmallVector<int64_t> blocks;
-  for (Value input : in.getInputs()) {
-    auto type = cast<MemRefType>(input.getType());
-    int64_t wanted = type.hasStaticShape() ? type.getNumElements() / elementsOfBlock : mostBlocks;
-    blocks.push_back(std::clamp<int64_t>(wanted, 1, mostBlocks));
-  }
-  if (blocks.empty())
+  if (in.getInputs().empty())
     return op.emitOpError("has no inputs");
+  SmallVector<BufferLists::List> lists;
+  SmallVector<Value> others;
+  for (Value input : in.getInputs()) {
+    if (Value flat = BufferLists::flatten(e, input))
+      lists.push_back({flat});
+    else
+      others.push_back(input);
+  }
+  SmallVector<SmallVector<BufferLists::List>> parts;
+  SmallVector<int64_t> blocks;
+  for (const SmallVector<size_t> &numbers : BufferLists::divide(lists, /*others=*/0)) {
+    SmallVector<Value> inputs;
+    for (size_t number : numbers) {
+      if (inputs.empty())
+        parts.emplace_back();
+      parts.back().push_back(lists[number]);
+      inputs.push_back(lists[number][0]);
+    }
+    blocks.push_back(blocksOfSquares(inputs));
+  }
+  for (Value input : others)
+    blocks.push_back(blocksOfSquares(input));
   int64_t all = std::accumulate(blocks.begin(), blocks.end(), int64_t{0}), start = 0;
   Value partials = e.scratch({all}, e.builder.getF64Type());
-  for (auto [input, count] : llvm::zip(in.getInputs(), blocks)) {
-    sumSquares(e, input, partials, start, count);
+  for (auto [number, count] : llvm::enumerate(blocks)) {
+    SquareSums sums{e, partials, start};
+    if (number < parts.size())
+      sums.ofLists(parts[number], count);
+    else
+      sums.ofInput(others[number - parts.size()], count);
     start += count;
   }
   sumPartials(e, partials, e.index(all), in.getOutputs()[0],

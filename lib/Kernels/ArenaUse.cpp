@@ -30,7 +30,7 @@ static StringRef useOf(memref::AllocOp alloc) {
       if (isa<scf::ForOp>(ancestor))
         loops.insert(ancestor);
       if (auto adamw = dyn_cast<kernel::AdamWOp>(user))
-        gradient |= adamw.getGradient() == alias;
+        gradient |= llvm::is_contained(adamw.getGradients(), alias);
       if (isa<kernel::SquaredNormOp>(user))
         gradient |= user->getOperand(user->getNumOperands() - 1) != alias;
       if (auto loss = dyn_cast<kernel::CrossEntropyGradientOp>(user))

@@ -160,7 +160,7 @@ LogicalResult Converter::convertTraining(Operation *op, bool &known) {
         auto adamw = kernel::AdamWOp::create(
             b, loc, TypeRange(ValueRange(outputs)), get(op.getGradient()), get(op.getScale()),
             get(op.getLearningRate()), get(op.getBeta1()), get(op.getBeta2()), get(op.getEpsilon()),
-            get(op.getWeightDecay()), get(op.getStep()), outputs);
+            get(op.getStep()), get(op.getWeightDecay()), outputs);
         for (auto [result, converted] : llvm::zip(op->getResults(), adamw.getResults()))
           set(result, converted);
       })

@@ -25,6 +25,8 @@ void addKernelsPasses(OpPassManager &manager) {
   manager.addPass(createLinalgElementwiseOpFusionPass());
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
+  // Last, when updates with the same options have the same values for them.
+  manager.addPass(createMergeAdamW());
 }
 
 void addBuffersPasses(OpPassManager &manager) {

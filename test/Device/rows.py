@@ -100,12 +100,12 @@ def cross_entropy(rows, vocabulary):
 
 
 def adamw(count):
-    scalars = dict(scale=1, rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, decay=0.1, step=10)
+    scalars = dict(scale=1, rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, step=10, decay=0.1)
     operands = {"g": Operand("f32", (count,)),
                 **{name: Operand("f32" if name == "scale" else "f64", (), value) for name, value in scalars.items()},
                 "p": Operand("f32", (count,)), "m": Operand("f32", (count,), 0.01), "v": Operand("f32", (count,), 0.01)}
     return moving("AdamW %d parameters" % count,
-                  "kernel.adamw %g scale %scale options %rate, %beta1, %beta2, %epsilon, %decay, %step into %p, %m, %v", operands,
+                  "kernel.adamw %g scale %scale options %rate, %beta1, %beta2, %epsilon, %step decay %decay into %p, %m, %v", operands,
                   ["adamw", count], ["p", "m", "v"])
 
 

@@ -371,7 +371,39 @@ func.func @f(%x: memref<4x8xf32>, %y: memref<4xf32>) {
 
 func.func @f(%g: memref<4xf32>, %o: memref<f64>, %p: memref<4xf32>, %q: memref<5xf32>) {
   // expected-error @below {{the gradient and an output differ in shape}}
-  kernel.adamw %g scale %o options %o, %o, %o, %o, %o, %o into %p, %p, %q : (memref<4xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<4xf32>, memref<4xf32>, memref<5xf32>) -> ()
+  kernel.adamw %g scale %o options %o, %o, %o, %o, %o decay %o into %p, %p, %q : (memref<4xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<4xf32>, memref<4xf32>, memref<5xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%g: memref<4xf32>, %o: memref<f64>) {
+  // expected-error @below {{has 1 gradients and 2 weight decays}}
+  kernel.adamw %g scale %o options %o, %o, %o, %o, %o decay %o, %o into %g, %g, %g : (memref<4xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<4xf32>, memref<4xf32>, memref<4xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%g: memref<4xf32>, %o: memref<f64>) {
+  // expected-error @below {{takes 6 to 6 outputs, not 3}}
+  kernel.adamw %g, %g scale %o options %o, %o, %o, %o, %o decay %o, %o into %g, %g, %g : (memref<4xf32>, memref<4xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<4xf32>, memref<4xf32>, memref<4xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%g: memref<4xf32>, %o: memref<f64>, %d: memref<4xf64>) {
+  // expected-error @below {{has moments of different element types: 'f32' and 'f64'}}
+  kernel.adamw %g, %g scale %o options %o, %o, %o, %o, %o decay %o, %o into %g, %g, %g, %d, %d, %d : (memref<4xf32>, memref<4xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<4xf32>, memref<4xf32>, memref<4xf32>, memref<4xf64>, memref<4xf64>, memref<4xf64>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%g: memref<4xf32>, %o: memref<f64>, %d: memref<1xf64>) {
+  // expected-error @below {{a weight decay has rank 1, not 0}}
+  kernel.adamw %g scale %o options %o, %o, %o, %o, %o decay %d into %g, %g, %g : (memref<4xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<1xf64>, memref<4xf32>, memref<4xf32>, memref<4xf32>) -> ()
   return
 }
 

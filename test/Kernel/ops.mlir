@@ -78,9 +78,14 @@ func.func @training(%tokens: memref<2x?xi32>, %table: memref<17x8xf32>, %positio
       : (memref<2x?xi32>, memref<f32>, memref<f32>, memref<f32>, memref<2x?x8xf32>) -> ()
   // CHECK: kernel.squared_norm
   kernel.squared_norm %x, %table into %s : (memref<2x?x8xf32>, memref<17x8xf32>, memref<f32>) -> ()
-  // CHECK: kernel.adamw
-  kernel.adamw %table scale %s options %o, %o, %o, %o, %o, %o into %table, %table, %table
+  // CHECK: kernel.adamw {{.*}} scale {{.*}} options {{.*}} decay {{.*}} into
+  kernel.adamw %table scale %s options %o, %o, %o, %o, %o decay %o into %table, %table, %table
       : (memref<17x8xf32>, memref<f32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>,
          memref<17x8xf32>, memref<17x8xf32>, memref<17x8xf32>) -> ()
+  // CHECK: kernel.adamw %{{[a-z0-9]+}}, %{{[a-z0-9]+}} scale {{.*}} decay %{{[a-z0-9]+}}, %{{[a-z0-9]+}} into
+  kernel.adamw %table, %x scale %s options %o, %o, %o, %o, %o decay %o, %o into %table, %table, %table, %x, %x, %x
+      : (memref<17x8xf32>, memref<2x?x8xf32>, memref<f32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>,
+         memref<f64>, memref<f64>, memref<17x8xf32>, memref<17x8xf32>, memref<17x8xf32>, memref<2x?x8xf32>,
+         memref<2x?x8xf32>, memref<2x?x8xf32>) -> ()
   return
 }

@@ -44,6 +44,22 @@ def ConvertQuernToKernel : Pass<"convert-quern-to-kernel", "::mlir::ModuleOp"> {
                     Statistic<"numEpilogues", "epilogues", "activations and residuals that became epilogues of gemms">];
 }
 
+def MergeAdamW : Pass<"quern-merge-adamw", "::mlir::ModuleOp"> {
+  let summary = "update all parameters of a step by one operation";
+  let description = [{
+    Updates with the same options, whose moments have the same type, become one where the last of them stands, as long as nothing
+    uses the result of an earlier one before that: one launch on a device, and one barrier on a CPU.
+
+    ```mlir
+    %0:3 = kernel.adamw %g0 scale %s options %lr, %b1, %b2, %e, %t decay %d0 into %p0, %m0, %v0 : ...
+    %1:3 = kernel.adamw %g1 scale %s options %lr, %b1, %b2, %e, %t decay %d1 into %p1, %m1, %v1 : ...
+    // becomes
+    %0:6 = kernel.adamw %g0, %g1 scale %s options %lr, %b1, %b2, %e, %t decay %d0, %d1 into %p0, %m0, %v0, %p1, %m1, %v1 : ...
+    ```
+  }];
+  let dependentDialects = ["::quern::kernel::KernelDialect"];
+}
+
 def PlanArena : Pass<"quern-plan-arena", "::mlir::ModuleOp"> {
   let summary = "place all buffers of a program in one arena";
   let description = [{
