@@ -116,13 +116,14 @@ void CrossEntropy::run(Value loss) {
   };
   SmallVector<Value> all(operands);
   all.push_back(partials);
-  forLanes(e, operands[0], columns, [&](int64_t lanes) {
+  auto launch = [&](int64_t lanes) {
     Value blocks = forRowSubsets(e, rows, columns, lossBlocks, lanes, all, body);
     sumPartials(e, partials, mulIndex(e, blocks, e.index(teamsOfBlock)), {operands[2], loss},
                 [&](Thread &t, Value sum, ValueRange onDevice) {
                   t.store(t.div(sum, t.load(onDevice[0], {}, f64)), onDevice[1], {});
                 });
-  });
+  };
+  forLanes(e, operands[0], columns, launch, /*wholeGroups=*/false);
 }
 
 } // namespace

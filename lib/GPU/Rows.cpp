@@ -82,7 +82,7 @@ private:
 } // namespace
 
 void forLanes(Emission &e, ValueRange buffers, Value columns,
-              llvm::function_ref<void(int64_t)> emitLaunches) {
+              llvm::function_ref<void(int64_t)> emitLaunches, bool wholeGroups) {
   // More than eight elements at a time, of a byte each, take more registers than they save.
   int64_t bytes = 2;
   for (Value buffer : buffers)
@@ -93,7 +93,8 @@ void forLanes(Emission &e, ValueRange buffers, Value columns,
     check.addBuffer(buffer, lanes);
   auto known = constantOf(columns);
   check.unit = lanes;
-  check.add(known.value_or(ShapedType::kDynamic), columns, 1);
+  if (wholeGroups || !known)
+    check.add(known.value_or(ShapedType::kDynamic), columns, 1);
   if (check.impossible || buffers.empty())
     return emitLaunches(1);
   if (!check.remainders)
@@ -106,6 +107,13 @@ void forLanes(Emission &e, ValueRange buffers, Value columns,
   emitLaunches(lanes);
   e.builder.setInsertionPointToStart(choice.elseBlock());
   emitLaunches(1);
+}
+
+/// Shared memory for copies of rows: two blocks find room on a multiprocessor, so that one reads
+/// while the other writes. What a block needs beside is little; 1 KiB is the driver's.
+static int64_t sharedForRows(const Emission &e) {
+  constexpr int64_t driver = 1024, beside = 1024;
+  return (e.architecture.sharedBytes + driver) / 2 - driver - beside;
 }
 
 SmallVector<Value> rowsAmong(ValueRange operands) {
@@ -126,15 +134,23 @@ Value blocksFor(Emission &e, Value rows, Value columns) {
 void forRows(Emission &e, Value rows, Value columns, ValueRange operands, RowBody body) {
   RowOperands all(rows, columns, operands);
   bool isWarp = Team::isWarp(columns);
-  Value blocks = blocksFor(e, rows, columns);
+  int64_t threads = Team::threadsFor(columns);
   forLanes(e, rowsAmong(operands), columns, [&](int64_t lanes) {
-    e.launch({blocks, {}, {}}, blockThreads, all.onHost(), [&](Thread &t, ValueRange onDevice) {
-      Team team(t, all.columns(t, onDevice), lanes);
-      Value row = team.number();
+    int64_t width = Team::widthFor(columns, lanes);
+    Value blocks = isWarp ? ceilDiv(e, rows, e.index(threads / width)) : rows;
+    e.launch({blocks, {}, {}}, threads, all.onHost(), [&](Thread &t, ValueRange onDevice) {
+      Team team(t, all.columns(t, onDevice), lanes, sharedForRows(e), width);
+      Value row = team.number(), end = all.rows(onDevice);
       ValueRange inputs = all.operands(onDevice);
       if (!isWarp)
         return body(team, row, inputs);
-      t.when(t.less(row, all.rows(onDevice)), [&] { body(team, row, inputs); });
+      if (width == warpSize)
+        return t.when(t.less(row, end), [&] { body(team, row, inputs); });
+      // The teams of a warp exchange values at the same time: those past the end take the last row
+      // along and write nothing.
+      team.isActive = t.less(row, end);
+      Value last = arith::SubIOp::create(t.builder, t.loc, end, t.index(1));
+      body(team, minIndex(t, row, last), inputs);
     });
   });
 }
@@ -143,8 +159,9 @@ Value forRowSubsets(Emission &e, Value rows, Value columns, int64_t blocks, int6
                     ValueRange operands, SubsetBody body) {
   RowOperands all(rows, columns, operands);
   Value count = atMost(e, blocksFor(e, rows, columns), blocks);
-  e.launch({count, {}, {}}, blockThreads, all.onHost(), [&](Thread &t, ValueRange onDevice) {
-    Team team(t, all.columns(t, onDevice), lanes);
+  int64_t threads = Team::threadsFor(columns);
+  e.launch({count, {}, {}}, threads, all.onHost(), [&](Thread &t, ValueRange onDevice) {
+    Team team(t, all.columns(t, onDevice), lanes, sharedForRows(e));
     body(team, team.number(), team.count(), all.rows(onDevice), all.operands(onDevice));
   });
   return count;

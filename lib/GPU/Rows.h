@@ -15,8 +15,9 @@ namespace quern::nvidia {
 /// Runs `emitLaunches(lanes)` for the number of neighbours, 1 or as many as have 16 bytes, that one
 /// access may take in all `buffers`, whose last dimension of `columns` elements is contiguous. What
 /// types do not tell the host looks up in addresses and strides, to choose between two versions.
+/// Unless `wholeGroups`, a number of columns that is known may be no multiple of the lanes.
 void forLanes(Emission &emission, mlir::ValueRange buffers, mlir::Value columns,
-              llvm::function_ref<void(int64_t lanes)> emitLaunches);
+              llvm::function_ref<void(int64_t lanes)> emitLaunches, bool wholeGroups = true);
 
 /// The operands that kernels over rows read by rows: those of floats, but for rank 0.
 llvm::SmallVector<mlir::Value> rowsAmong(mlir::ValueRange operands);

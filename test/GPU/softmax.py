@@ -9,7 +9,8 @@
 
 import numpy as np
 
-from device import ARCHITECTURES, Program, bf16, check_assembly, check_close, from_bf16, kernel, output
+from device import (ARCHITECTURES, Program, bf16, check_assembly, check_close, from_bf16, function, kernel,
+                    output)
 
 random = np.random.default_rng(3)
 IGNORE = -1
@@ -105,10 +106,48 @@ for architecture in ARCHITECTURES:
     for shape in [(1, 1, 1), (1, 3, 2), (2, 5, 15), (1, 2, 260), (1, 2, 2051)]:
         check(program, shape)
     check_special(program)
-for columns, rows in [(16, 11), (65, 3), (1000, 9), (1029, 3), (2056, 2), (50257, 1)]:
+# Teams of a few lanes, of a warp, of a block; rows in registers, in shared memory, in neither.
+for columns, rows in [(3, 70), (16, 11), (64, 37), (65, 3), (1000, 9), (1029, 3), (2056, 2), (8200, 2), (50257, 1)]:
     program = Program(functions(columns))
     check_assembly(program)
     check(program, (1, rows, columns))
+
+
+def check_padded(architecture, columns, pitch, rows, element):
+    """Rows that begin at multiples of 16 bytes and whose columns are no multiple of what an access takes."""
+    view = "memref<%dx%dx%s, strided<[%d, 1]>>" % (rows, columns, element, pitch)
+    whole = "memref<%dx%dx%s>" % (rows, pitch, element)
+    types = {"t": "memref<%dxi32>" % rows, "n": ONE, "s": ONE, "l": ONE}
+    program = Program(function("gradient", {**types, "x": whole}, """%%v = memref.subview %%x[0, 0] [%d, %d] [1, 1] : %s to %s
+  kernel.cross_entropy_gradient %%t, %%n, %%s into %%l, %%v {ignore_index = %d} : (%s, %s) -> ()""" % (
+        rows, columns, whole, view, IGNORE, ", ".join(types.values()), view)), architecture)
+    check_assembly(program)
+    assert ("cp.async" in program.ptx) == (columns > 8192) or not program.ptx, "copies of rows in shared memory"
+    x = (random.standard_normal((rows, pitch)) * 3).astype(np.float32)
+    stored = bf16(x) if element == "bf16" else x
+    logits = (from_bf16(stored) if element == "bf16" else stored)[:, :columns].copy()
+    gap = stored[:, columns:].copy()
+    targets = random.integers(0, columns, rows).astype(np.int32)
+    targets[-1] = columns - 1
+    if rows > 1:
+        targets[0] = IGNORE
+    counted, loss = int((targets != IGNORE).sum()), output(())
+    program.same_bits("gradient", targets, scalar(counted), scalar(1), loss, stored)
+    assert (stored[:, columns:] == gap).all(), "something beside the rows was written"
+    p, lse = reference(logits)
+    onehot = (np.arange(columns) == targets[:, None]) * (targets != IGNORE)[:, None]
+    nll = np.where(targets != IGNORE, lse - (logits * onehot).sum(-1), 0)
+    what = "%d of %d columns of %s, %s" % (columns, pitch, element, architecture)
+    check_close("loss, " + what, loss, nll.sum() / counted, 1e-6 * np.abs(nll).sum() / counted)
+    wanted = np.where(targets[:, None] != IGNORE, p - onehot, 0) / counted
+    got = from_bf16(stored) if element == "bf16" else stored
+    digits = 0.004 if element == "bf16" else 1e-5
+    check_close("gradient, " + what, got[:, :columns], wanted, digits * (p + onehot) / counted + 1e-30)
+
+
+for architecture in ARCHITECTURES:
+    for case in [(65, 72, 9, "bf16"), (1030, 1032, 3, "bf16"), (3001, 3008, 2, "f32"), (8197, 8256, 2, "bf16")]:
+        check_padded(architecture, *case)
 
 # In bf16: the probability of the target is that of the exact logits, not of a rounded result.
 program = Program(functions(520, "bf16"))
