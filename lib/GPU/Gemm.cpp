@@ -152,7 +152,13 @@ void emitWithoutWgmma(Emission &e, const Product &product) {
 
 /// Products by tiles. Which instructions multiply, by architecture and operands, is chosen here.
 void emitTiled(Emission &e, const Product &product) {
-  emitWgmma(e, product, [&] { emitWithoutWgmma(e, product); });
+  emitWgmma(e, product, [&](bool isRest) {
+    // Code for what hardly ever comes is to be short, not fast.
+    if (isRest)
+      emitMma(e, product, /*largeTile=*/false, 1, /*aligned=*/false);
+    else
+      emitWithoutWgmma(e, product);
+  });
 }
 
 /// Chooses by the number of rows. Where M is dynamic the host chooses when it knows M: one row, as

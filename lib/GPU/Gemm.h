@@ -200,8 +200,10 @@ void emitMma(Emission &emission, const Product &product, bool largeTile, int64_t
 
 /// C by products of warp groups of operands that the tensor memory accelerator copies, of bf16 or
 /// f16 and on sm_90a; by `otherwise` where that cannot be, or there are too few rows. The host
-/// chooses where types do not say enough.
-void emitWgmma(Emission &emission, const Product &product, llvm::function_ref<void()> otherwise);
+/// chooses where types do not say enough: then `otherwise` is for a rest, of few rows or with
+/// operands that do not begin at multiples of 16 bytes.
+void emitWgmma(Emission &emission, const Product &product,
+               llvm::function_ref<void(bool isRest)> otherwise);
 
 } // namespace quern::nvidia
 

@@ -20,8 +20,9 @@ namespace quern::nvidia {
 
 namespace {
 
-/// Products of fewer rows leave most of a tile to zeros.
-constexpr int64_t leastRows = 17;
+/// Fewer rows go to `emitFewRows`. Up to a hundred and more, products are bound by reading B,
+/// however much of a tile is zeros; so nothing else has to be at hand for them.
+constexpr int64_t leastRows = fewRows + 1;
 /// Number 0 is that of all threads.
 constexpr int64_t turnBarrier = 1;
 /// A part of a shared depth is no shorter than this.
@@ -369,12 +370,14 @@ Value suits(Emission &e, const Problem &host) {
 
 } // namespace
 
-void emitWgmma(Emission &e, const Product &product, llvm::function_ref<void()> otherwise) {
+void emitWgmma(Emission &e, const Product &product,
+               llvm::function_ref<void(bool isRest)> otherwise) {
   Value condition = suits(e, product.describe(e, product.operands));
   auto known = condition ? constantOf(condition) : std::optional<int64_t>(0);
   if (!known)
-    return either(e, condition, [&] { emitBySize(e, product); }, otherwise);
-  return *known ? emitBySize(e, product) : otherwise();
+    return either(
+        e, condition, [&] { emitBySize(e, product); }, [&] { otherwise(/*isRest=*/true); });
+  return *known ? emitBySize(e, product) : otherwise(/*isRest=*/false);
 }
 
 } // namespace quern::nvidia
