@@ -51,8 +51,8 @@ struct KernelFunction {
 /// Emits the programs of one architecture.
 class Emitter {
 public:
-  Emitter(ModuleOp module, const Architecture &architecture)
-      : module(module), architecture(architecture), symbols(module),
+  Emitter(ModuleOp module, const Architecture &architecture, bool tensorFloat)
+      : module(module), architecture(architecture), tensorFloat(tensorFloat), symbols(module),
         scratchType(
             MemRefType::get({ShapedType::kDynamic}, IntegerType::get(module.getContext(), 8))) {
     OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
@@ -75,6 +75,7 @@ private:
 
   ModuleOp module;
   const Architecture &architecture;
+  bool tensorFloat;
   SymbolTable symbols;
   MemRefType scratchType;
   mlir::gpu::GPUModuleOp device;
@@ -101,7 +102,7 @@ FailureOr<KernelFunction> Emitter::getKernel(Operation *op) {
   builder.setInsertionPointToStart(entry);
   size_t operands = op->getNumOperands();
   nvidia::Emission emission(builder, op->getLoc(), architecture, device, name,
-                            entry->getArgument(operands));
+                            entry->getArgument(operands), tensorFloat);
   if (failed(emitKernel(op, entry->getArguments().take_front(operands), emission)))
     return failure();
   func::ReturnOp::create(builder, op->getLoc());
@@ -221,7 +222,7 @@ struct EmitNVIDIA : quern::nvidia::impl::EmitNVIDIABase<EmitNVIDIA> {
         module.emitError(llvm::toString(architecture.takeError()));
         return signalPassFailure();
       }
-      Emitter emitter(module, *architecture);
+      Emitter emitter(module, *architecture, tensorFloat);
       for (func::FuncOp program : functions)
         if (failed(emitter.run(program)))
           return signalPassFailure();

@@ -135,7 +135,7 @@ void emitBySize(Emission &e, const Product &product, const TileEmitter &emitter)
 /// Products by instructions that all architectures have.
 void emitWithoutWgmma(Emission &e, const Product &product) {
   Problem host = product.describe(e, product.operands);
-  if (!hasMma(host))
+  if (!hasMma(e, host))
     return emitBySize(e, product,
                       {[&](bool large) { return tileOfFMA(host.compute, large); },
                        [&](bool large, int64_t parts) { emitFMA(e, product, large, parts); }});

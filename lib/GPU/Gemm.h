@@ -185,9 +185,9 @@ std::pair<int64_t, int64_t> tileOfFMA(mlir::Type compute, bool largeTile);
 /// C by tiles, products by fused multiply-adds of the compute type. For `parts`, see launchTiles.
 void emitFMA(Emission &emission, const Product &product, bool largeTile, int64_t parts);
 
-/// Whether `emitMma` takes a product: both operands bf16 or both f16, in rows that are the same
-/// distance apart.
-bool hasMma(const Problem &problem);
+/// Whether `emitMma` takes a product: both operands bf16 or both f16, or f32 where it may be
+/// rounded to TF32, in rows that are the same distance apart.
+bool hasMma(const Emission &emission, const Problem &problem);
 /// i1, of the host: whether it may count on rows of operands to start at multiples of 16 bytes,
 /// those that types say do not aside.
 mlir::Value isAlignedForMma(Code &code, const Problem &problem);

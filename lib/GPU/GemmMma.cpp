@@ -1,4 +1,4 @@
-//===- GemmMma.cpp - Products of 16-bit matrices by mma.sync ----------------------------------===//
+//===- GemmMma.cpp - Products of matrices by mma.sync -----------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -7,7 +7,7 @@
 // As GemmFMA.cpp, with products by tensor cores: slices of A and B stand in a ring in shared memory
 // as they lie in global memory, row by row, and ldmatrix transposes those that have to be. A copy
 // moves 16 bytes; so rows have to begin at multiples of them. Matrices whose rows do not are read
-// element by element.
+// element by element. Elements are bf16, f16, or where that was asked for f32 as TF32.
 
 #include "Gemm.h"
 #include "WarpMatrix.h"
@@ -19,16 +19,19 @@ namespace quern::nvidia {
 namespace {
 
 /// Elements in 16 bytes, what a thread copies at a time.
-constexpr int64_t chunk = 8;
+int64_t chunkOf(Type element) { return 16 / elementBytes(element); }
 
 /// Shares of a square tile: warps stand `warpRows` x `warpColumns`, each with sums of a part.
 struct MmaTile {
-  explicit MmaTile(bool large) : size(large ? 128 : 64), warpColumns(large ? 4 : 2) {}
+  MmaTile(bool large, Type element)
+      : size(tileOfMma(large)), warpColumns(large ? 4 : 2), depth(64 / elementBytes(element)),
+        element(element) {}
 
   int64_t size, warpColumns;
+  int64_t depth; ///< of a slice: 64 bytes of a row
+  Type element;
 
   static constexpr int64_t warpRows = 2;
-  static constexpr int64_t depth = 32; ///< of a slice
   static constexpr int64_t stages = 4; ///< slices in the ring, a power of two
   int64_t threads() const { return warpSize * warpRows * warpColumns; }
   int64_t rowsOfWarp() const { return size / warpRows; }
@@ -39,8 +42,13 @@ struct MmaTile {
   /// Rows and columns of a slice in shared memory.
   int64_t sliceRows(bool depthInRows) const { return depthInRows ? size : depth; }
   int64_t sliceColumns(bool depthInRows) const { return depthInRows ? depth : size; }
+  /// Elements from one row to the next: those of halves as HalfMatrix has them. Rows of f32 across
+  /// the depth are read by a quarter of a warp each, and so are 8 banks apart.
+  int64_t slicePitch(bool depthInRows) const {
+    return sliceColumns(depthInRows) + (depthInRows ? chunkOf(element) : 8);
+  }
   int64_t ringBytes(bool depthInRows) const {
-    return HalfMatrix::bytes(stages * sliceRows(depthInRows), sliceColumns(depthInRows));
+    return stages * sliceRows(depthInRows) * slicePitch(depthInRows) * elementBytes(element);
   }
   int64_t bytes(const Problem &problem) const {
     int64_t rings = ringBytes(problem.depthInRowsOfA) + ringBytes(problem.depthInRowsOfB);
@@ -76,6 +84,7 @@ private:
   Thread &t;
   const Matrix &source;
   bool depthInRows;
+  int64_t chunk;             ///< elements that a thread copies at a time
   int64_t rows, rowsAtATime; ///< of a slice; of those, that the block copies at a time
   Value row, column;         ///< where this thread's first chunk stands in a slice, i32
   Value size;                ///< of the range, i32
@@ -88,8 +97,10 @@ private:
 SliceRing::SliceRing(Thread &t, const MmaTile &tile, const Matrix &source, bool depthInRows,
                      Value first, const DepthRange &range, bool assumeAligned,
                      const Pointer &memory)
-    : matrix(memory, MmaTile::stages * tile.sliceRows(depthInRows), tile.sliceColumns(depthInRows)),
-      t(t), source(source), depthInRows(depthInRows), rows(tile.sliceRows(depthInRows)) {
+    : matrix(memory, MmaTile::stages * tile.sliceRows(depthInRows), tile.sliceColumns(depthInRows),
+             tile.slicePitch(depthInRows)),
+      t(t), source(source), depthInRows(depthInRows), chunk(chunkOf(tile.element)),
+      rows(tile.sliceRows(depthInRows)) {
   auto known = constantOf(source.startsAligned(t, chunk));
   isAligned = known ? *known != 0 : assumeAligned;
   int64_t chunksInRow = tile.sliceColumns(depthInRows) / chunk;
@@ -140,8 +151,9 @@ void SliceRing::start(Value done, Value stage) {
 }
 
 void SliceRing::copy(const Pointer &from, const Pointer &to, Value valid) {
+  int64_t bytes = elementBytes(source.element);
   if (isAligned)
-    return copyAsync(t, to, from, chunk * 2, mulIndex(t, valid, t.int32(2)));
+    return copyAsync(t, to, from, chunk * bytes, mulIndex(t, valid, t.int32(bytes)));
   SmallVector<Value> values;
   Value zero = t.number(source.element, 0);
   for (int64_t i = 0; i < chunk; ++i)
@@ -165,7 +177,7 @@ public:
     row = mulIndex(t, warp[0], t.int32(tile.rowsOfWarp()));
     column = mulIndex(t, warp[1], t.int32(tile.columnsOfWarp()));
     Value size = arith::SubIOp::create(t.builder, t.loc, range.to, range.from);
-    slices = t.int32(ceilDiv(t, size, t.index(MmaTile::depth)));
+    slices = t.int32(ceilDiv(t, size, t.index(tile.depth)));
   }
 
   void run() { finish(multiplySlices()); }
@@ -181,7 +193,7 @@ private:
   }
   /// Starts the copies of a slice of both; past the end of the range it gets zeros.
   void startSlice(Value number) {
-    Value done = mulIndex(t, number, t.int32(MmaTile::depth)), stage = stageOf(number);
+    Value done = mulIndex(t, number, t.int32(tile.depth)), stage = stageOf(number);
     a.start(done, stage);
     b.start(done, stage);
     closeCopies(t);
@@ -224,13 +236,16 @@ WarpSums MmaBlock::multiplySlices() {
 }
 
 void MmaBlock::multiplySlice(const FragmentReader &ofA, const FragmentReader &ofB, WarpSums &sums) {
+  int64_t deep = fragmentDepth(tile.element);
   addProduct(
-      t, problem.a.element, sums, MmaTile::depth / 16,
+      t, tile.element, sums, tile.depth / deep,
       [&](int64_t i, int64_t k) {
-        return problem.depthInRowsOfA ? ofA.load(t, 16 * i, 16 * k) : ofA.load(t, 16 * k, 16 * i);
+        int64_t row = 16 * i, depth = deep * k;
+        return problem.depthInRowsOfA ? ofA.load(t, row, depth) : ofA.load(t, depth, row);
       },
       [&](int64_t k, int64_t j) {
-        return problem.depthInRowsOfB ? ofB.load(t, 8 * j, 16 * k) : ofB.load(t, 16 * k, 8 * j);
+        int64_t column = 8 * j, depth = deep * k;
+        return problem.depthInRowsOfB ? ofB.load(t, column, depth) : ofB.load(t, depth, column);
       });
 }
 
@@ -257,15 +272,17 @@ void MmaBlock::finish(WarpSums sums) {
 
 } // namespace
 
-bool hasMma(const Problem &problem) {
-  return problem.a.element == problem.b.element && hasWarpProducts(problem.a.element) &&
-         problem.a.hasRowStride() && problem.b.hasRowStride();
+bool hasMma(const Emission &e, const Problem &problem) {
+  Type element = problem.a.element;
+  bool isMultiplied = hasWarpProducts(element) || (e.tensorFloat && element.isF32());
+  return isMultiplied && problem.b.element == element && problem.a.hasRowStride() &&
+         problem.b.hasRowStride();
 }
 
 Value isAlignedForMma(Code &code, const Problem &problem) {
   Value all = arith::ConstantOp::create(code.builder, code.loc, code.builder.getBoolAttr(true));
   for (const Matrix *matrix : {&problem.a, &problem.b}) {
-    Value aligned = matrix->startsAligned(code, chunk);
+    Value aligned = matrix->startsAligned(code, chunkOf(matrix->element));
     // Where it is known not to be, that is no assumption.
     if (constantOf(aligned) != 0)
       all = code.builder.createOrFold<arith::AndIOp>(code.loc, all, aligned);
@@ -273,11 +290,11 @@ Value isAlignedForMma(Code &code, const Problem &problem) {
   return all;
 }
 
-int64_t tileOfMma(bool large) { return MmaTile(large).size; }
+int64_t tileOfMma(bool large) { return large ? 128 : 64; }
 
 void emitMma(Emission &e, const Product &product, bool large, int64_t parts, bool aligned) {
-  MmaTile tile(large);
-  TileShape shape{tile.threads(), tile.size, tile.size, MmaTile::depth};
+  MmaTile tile(large, product.describe(e, product.operands).a.element);
+  TileShape shape{tile.threads(), tile.size, tile.size, tile.depth};
   launchTiles(
       e, product, shape, parts,
       [&](Thread &t, const Problem &problem, const TilePlace &place, const DepthRange &range) {
@@ -285,7 +302,7 @@ void emitMma(Emission &e, const Product &product, bool large, int64_t parts, boo
         // Blocks beside each other hide each other's barriers and epilogues. Elements that are
         // copied one by one, where matrices of a batch begin, and loops so short that they are
         // unrolled need registers.
-        constexpr int64_t unrolled = 8 * MmaTile::depth;
+        int64_t unrolled = 8 * tile.depth;
         bool isPlain = block.isAligned() && constantOf(problem.batch) == 1 &&
                        constantOf(problem.depth).value_or(unrolled + 1) > unrolled;
         int64_t wanted = !isPlain ? 1 : large ? 2 : 4;

@@ -1,4 +1,4 @@
-//===- WarpMatrix.cpp - Products of 16-bit matrices by the tensor cores of a warp -------------===//
+//===- WarpMatrix.cpp - Products of matrices by the tensor cores of a warp --------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -23,6 +23,8 @@ using namespace emission;
 constexpr int64_t chunk = 8;
 
 bool hasWarpProducts(Type element) { return element.isBF16() || element.isF16(); }
+
+int64_t fragmentDepth(Type element) { return element.isF32() ? 8 : 16; }
 
 //===---------------------------------------------------------------------------------------------===//
 // Memory
@@ -153,9 +155,22 @@ static Value lowBits(Thread &t, Value x, int64_t mask) {
 Value fragmentGroup(Thread &t) { return shiftRight(t, t.int32(t.lane()), 2); }
 Value fragmentPlace(Thread &t) { return lowBits(t, t.int32(t.lane()), 3); }
 
+static bool isTransposed(Role role) {
+  return role == Role::TransposedA || role == Role::TransposedB;
+}
+
 FragmentReader::FragmentReader(Thread &t, const HalfMatrix &matrix, Role role, Value row,
                                Value column)
-    : pitch(matrix.pitch), transposed(role == Role::TransposedA || role == Role::TransposedB) {
+    : pitch(matrix.pitch), role(role) {
+  if (matrix.start.element.isF32() && isTransposed(role)) {
+    // Rows run across the depth: a lane's first element stands in row place, column group.
+    Value down = fragmentPlace(t), right = fragmentGroup(t);
+    start =
+        matrix
+            .at(t, row ? addIndex(t, row, down) : down, column ? addIndex(t, column, right) : right)
+            .anew(t);
+    return;
+  }
   // Lanes 8 i to 8 i + 7 give the rows of the i-th matrix, which becomes register i. Those of A and
   // of transposed B go down first, the others to the right.
   Value lane = t.int32(t.lane());
@@ -166,7 +181,7 @@ FragmentReader::FragmentReader(Thread &t, const HalfMatrix &matrix, Role role, V
   }
   if (row)
     down = addIndex(t, row, down);
-  right = mulIndex(t, right, t.int32(8));
+  right = mulIndex(t, right, t.int32(16 / matrix.start.elementBytes()));
   if (column)
     right = addIndex(t, column, right);
   start = matrix.at(t, down, right).anew(t);
@@ -178,17 +193,45 @@ FragmentReader FragmentReader::below(Thread &t, Value rows) const {
   return result;
 }
 
+/// The f32 in the nearest of TF32, ties away from 0, as a register.
+static Value roundToTensorFloat(Thread &t, Value x) {
+  return NVVM::ConvertFloatToTF32Op::create(t.builder, t.loc, t.builder.getI32Type(), x,
+                                            NVVM::FPRoundingMode::RNA);
+}
+
+/// Fragments whose rows run across the depth, of f32.
+SmallVector<Value> FragmentReader::loadOneByOne(Thread &t, const Pointer &first) const {
+  SmallVector<Value> registers;
+  // Four rows further down is 4 deeper, eight columns to the right the next eight rows or columns
+  // of the product. Of A the latter comes first.
+  for (int64_t outer : {0, 1})
+    for (int64_t inner : {0, 1}) {
+      int64_t deeper = role == Role::TransposedA ? outer : inner;
+      int64_t further = role == Role::TransposedA ? inner : outer;
+      Pointer place = first.at(t, 4 * deeper * pitch + 8 * further);
+      registers.push_back(roundToTensorFloat(t, place.load(t, 1, first.element)[0]));
+    }
+  return registers;
+}
+
 SmallVector<Value> FragmentReader::load(Thread &t, int64_t row, int64_t column) const {
   MLIRContext *context = t.builder.getContext();
   Type i32 = t.builder.getI32Type();
+  bool isFloat = start.element.isF32();
+  if (isFloat && isTransposed(role))
+    return loadOneByOne(t, start.at(t, row * pitch + column));
   Type four = LLVM::LLVMStructType::getLiteral(context, {i32, i32, i32, i32});
   Value all = NVVM::LdMatrixOp::create(
       t.builder, t.loc, four, start.at(t, row * pitch + column).address(t), /*num=*/4,
-      transposed ? NVVM::MMALayout::col : NVVM::MMALayout::row,
+      isTransposed(role) ? NVVM::MMALayout::col : NVVM::MMALayout::row,
       NVVM::LdStMatrixShapeAttr::get(context, 8, 8), NVVM::LdStMatrixEltType::B16);
   SmallVector<Value> registers;
   for (int64_t i = 0; i < 4; ++i)
     registers.push_back(LLVM::ExtractValueOp::create(t.builder, t.loc, all, i));
+  if (isFloat)
+    for (Value &value : registers)
+      value = roundToTensorFloat(
+          t, LLVM::BitcastOp::create(t.builder, t.loc, t.builder.getF32Type(), value));
   return registers;
 }
 
@@ -200,13 +243,14 @@ WarpSums::WarpSums(Thread &t, int64_t rowTiles, int64_t columnTiles)
 static void multiplyAdd(Thread &t, Type element, ValueRange a, ValueRange b,
                         MutableArrayRef<Value> sums) {
   OpBuilder &builder = t.builder;
-  bool isBF16 = element.isBF16();
-  NVVM::MMATypes type = isBF16 ? NVVM::MMATypes::bf16 : NVVM::MMATypes::f16;
+  NVVM::MMATypes type = element.isF32()    ? NVVM::MMATypes::tf32
+                        : element.isBF16() ? NVVM::MMATypes::bf16
+                                           : NVVM::MMATypes::f16;
   auto factors = [&](ValueRange registers) {
     SmallVector<Value> values(registers);
     Type pair = VectorType::get({2}, element);
     for (Value &value : values)
-      if (!isBF16) // the op takes f16 as pairs and bf16 as i32
+      if (element.isF16()) // the op takes f16 as pairs, all others as i32
         value = LLVM::BitcastOp::create(builder, t.loc, pair, value);
     return values;
   };
@@ -214,7 +258,7 @@ static void multiplyAdd(Thread &t, Type element, ValueRange a, ValueRange b,
   Type four = LLVM::LLVMStructType::getLiteral(builder.getContext(), {f32, f32, f32, f32});
   Value result = NVVM::MmaOp::create(
       builder, t.loc, four, factors(a), factors(b), ValueRange(ArrayRef<Value>(sums)),
-      ArrayRef<int64_t>{16, 8, 16}, std::nullopt, std::nullopt,
+      ArrayRef<int64_t>{16, 8, fragmentDepth(element)}, std::nullopt, std::nullopt,
       std::array<NVVM::MMATypes, 2>{type, type},
       std::array<NVVM::MMALayout, 2>{NVVM::MMALayout::row, NVVM::MMALayout::col});
   for (int64_t i = 0; i < 4; ++i)

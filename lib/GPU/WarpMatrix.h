@@ -1,4 +1,4 @@
-//===- WarpMatrix.h - Products of 16-bit matrices by the tensor cores of a warp ---------------===//
+//===- WarpMatrix.h - Products of matrices by the tensor cores of a warp ----------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -17,6 +17,10 @@
 ///
 /// ldmatrix brings fragments of four 8 x 8 matrices from shared memory at once.
 ///
+/// With f32 operands, rounded to TF32 (10 bits of mantissa), the depth is 8 (m16n8k8): a register
+/// is one element, where there were two (columns place and place + 4 of A, rows of B likewise).
+/// What ldmatrix takes for 8 x 8 elements of 16 bits is 8 x 4 of these; it cannot transpose them.
+///
 //===---------------------------------------------------------------------------------------------===//
 #ifndef QUERN_LIB_GPU_WARPMATRIX_H
 #define QUERN_LIB_GPU_WARPMATRIX_H
@@ -25,8 +29,11 @@
 
 namespace quern::nvidia {
 
-/// Whether mma.sync multiplies elements of this type: bf16 or f16.
+/// Whether mma.sync multiplies elements of this type as they are: bf16 or f16.
 bool hasWarpProducts(mlir::Type element);
+
+/// How deep a fragment of elements of this type is: 16, or 8 of f32.
+int64_t fragmentDepth(mlir::Type element);
 
 /// A matrix of 16-bit floats in shared memory. Its rows are 16 bytes longer than what they hold, an
 /// odd number of 16-byte words: eight neighbouring rows have the same words in different banks.
@@ -37,7 +44,10 @@ public:
   HalfMatrix(Thread &thread, int64_t rows, int64_t columns, mlir::Type element);
   /// In memory that there is: `bytes` bytes from `start` on, 16-byte aligned.
   HalfMatrix(const Pointer &start, int64_t rows, int64_t columns)
-      : rows(rows), columns(columns), pitch(pitchOf(columns)), start(start) {}
+      : HalfMatrix(start, rows, columns, pitchOf(columns)) {}
+  /// With rows `pitch` elements apart; elements may be f32 as well.
+  HalfMatrix(const Pointer &start, int64_t rows, int64_t columns, int64_t pitch)
+      : rows(rows), columns(columns), pitch(pitch), start(start) {}
 
   static int64_t bytes(int64_t rows, int64_t columns) { return rows * pitchOf(columns) * 2; }
 
@@ -77,7 +87,8 @@ void startCopy(Thread &thread, const HalfMatrix &to, const HalfRows &from, mlir:
 void writeRows(Thread &thread, const HalfMatrix &from, mlir::Value row, int64_t count,
                const HalfRows &to, mlir::Value first, mlir::Value end, int64_t columns);
 
-/// Reads fragments of a HalfMatrix. What its rows are to the product:
+/// Reads fragments of a HalfMatrix, and rounds those of f32 to TF32. What its rows are to the
+/// product:
 enum class Role {
   A,           ///< rows of A
   TransposedA, ///< columns of A
@@ -94,13 +105,16 @@ public:
   FragmentReader below(Thread &thread, mlir::Value rows) const;
 
   /// Registers (i32) for rows and columns of the matrix from here on: of A 16 x 16 (four), of B 16
-  /// x 16, which is two fragments side by side (two each).
+  /// x 16, which is two fragments side by side (two each). Where elements are f32, 8 takes the
+  /// place of the 16 that is the depth.
   llvm::SmallVector<mlir::Value> load(Thread &thread, int64_t row, int64_t column) const;
 
 private:
-  Pointer start; ///< of this lane's row of the first 8 x 8 matrices
+  llvm::SmallVector<mlir::Value> loadOneByOne(Thread &thread, const Pointer &first) const;
+
+  Pointer start; ///< of this lane's row of the first 8 x 8 matrices, or of its first element
   int64_t pitch;
-  bool transposed;
+  Role role;
 };
 
 /// The f32 sums of a warp: `rowTiles` x 16 rows, `columnTiles` x 8 columns.
@@ -127,7 +141,7 @@ struct WarpSums {
   }
 };
 
-/// sums + A B for a depth of `depthTiles` x 16, in the order of the depth. `a(row, k)` is a
+/// sums + A B for a depth of `depthTiles` fragments, in the order of the depth. `a(row, k)` is a
 /// fragment of A, `b(k, column)` two of B: of column tiles `column` and `column + 1`.
 void addProduct(Thread &thread, mlir::Type element, WarpSums &sums, int64_t depthTiles,
                 llvm::function_ref<llvm::SmallVector<mlir::Value>(int64_t row, int64_t k)> a,

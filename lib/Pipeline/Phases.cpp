@@ -48,7 +48,9 @@ static void buildPrecision(OpPassManager &manager, const Options &options) {
     select.targets.assign(options.targets.begin(), options.targets.end());
     manager.addPass(kernels::createSelectTargets(select));
   }
-  manager.addPass(kernels::createPrecision({options.precision}));
+  // TF32 is how f32 is multiplied, not how it is stored.
+  bool isStored = options.precision != "tf32";
+  manager.addPass(kernels::createPrecision({isStored ? options.precision : "f32"}));
 }
 
 static void buildBuffers(OpPassManager &manager, const Options &) {
@@ -57,7 +59,7 @@ static void buildBuffers(OpPassManager &manager, const Options &) {
 
 static void buildEmit(OpPassManager &manager, const Options &options) {
   if (options.hasGPU()) {
-    manager.addPass(nvidia::createEmitNVIDIA());
+    manager.addPass(nvidia::createEmitNVIDIA({options.precision == "tf32"}));
     manager.addNestedPass<mlir::gpu::GPUModuleOp>(nvidia::createExpandDeviceMath());
   }
   if (options.hasCPU()) {
@@ -140,7 +142,7 @@ namespace {
 struct PhaseOptions : PassPipelineOptions<PhaseOptions> {
   Option<std::string> cpu{*this, "cpu", llvm::cl::desc("processor to compile for"),
                           llvm::cl::init("native")};
-  Option<std::string> precision{*this, "precision", llvm::cl::desc("f32, bf16 or auto"),
+  Option<std::string> precision{*this, "precision", llvm::cl::desc("f32, tf32, bf16 or auto"),
                                 llvm::cl::init("auto")};
   ListOption<std::string> targets{*this, "targets",
                                   llvm::cl::desc("cpu, or architectures of GPUs")};

@@ -253,6 +253,9 @@ void Compilation::announce() {
       llvm::errs() << "precision: " << (given.precision == "auto" ? "on the GPU, " : "")
                    << "activations in bf16; master weights, moments and sums in f32 "
                       "(--precision=f32 for all in f32)\n";
+    if (given.precision == "tf32")
+      llvm::errs() << "precision: all in f32; matrix products round their factors to TF32, 10 bits "
+                      "of mantissa (--precision=f32 for all of them)\n";
   });
   if (options.pipeline.hasGPU()) {
     auto gpus = llvm::make_filter_range(options.pipeline.targets,

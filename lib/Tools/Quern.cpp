@@ -90,9 +90,11 @@ void CompileCommand::add(CLI::App &app) {
       ->capture_default_str();
   app.add_option("--precision", options.pipeline.precision,
                  "storage of activations in programs without a cache: f32, bf16 (f32 master "
-                 "weights, moments and sums), or auto, which is bf16 for GPUs")
-      ->check(
-          [](const std::string &value) { return isOneOf(value, "auto, f32, bf16", "precision"); })
+                 "weights, moments and sums), or auto, which is bf16 for GPUs; tf32 is f32 whose "
+                 "matrix products round their factors to TF32 (--target=nvidia)")
+      ->check([](const std::string &value) {
+        return isOneOf(value, "auto, f32, tf32, bf16", "precision");
+      })
       ->capture_default_str();
   app.add_option("--stop-after", options.stopAfter,
                  "stop after this phase ('quern phases' lists them) and write the module's text")
@@ -157,6 +159,13 @@ int CompileCommand::run() {
   if (options.pipeline.precision == "bf16" && options.pipeline.hasCPU()) {
     llvm::errs() << "quern: error: --precision=bf16 is for --target=nvidia alone: programs for the "
                     "CPU compute in f32; use --precision=auto for both targets\n";
+    return 1;
+  }
+  if (options.pipeline.precision == "tf32" && options.pipeline.hasCPU()) {
+    llvm::errs()
+        << "quern: error: --precision=tf32 is for --target=nvidia alone: processors have no "
+           "TF32, and programs for both would not agree; use --precision=f32 for both "
+           "targets\n";
     return 1;
   }
   if (options.output.empty())

@@ -152,9 +152,10 @@ class Program:
 
     loaded = None  # the program whose PTX the device has
 
-    def __init__(self, text, architecture="sm_80", keep=None):
-        self.architecture = architecture
-        key = hashlib.sha256((architecture + "\n" + text).encode()).hexdigest()[:20] + ".so"
+    def __init__(self, text, architecture="sm_80", keep=None, precision="auto"):
+        self.architecture, self.precision = architecture, precision
+        given = "" if precision == "auto" else precision + "\n"
+        key = hashlib.sha256((given + architecture + "\n" + text).encode()).hexdigest()[:20] + ".so"
         if PACKED:
             path = os.path.join(PACKED, "kernels", key)
             if not os.path.exists(path):
@@ -190,8 +191,8 @@ class Program:
         path = lambda name: os.path.join(directory, name)
         with open(path("kernels.mlir"), "w") as file:
             file.write('module attributes {quern.model = "{}"} {\n%s}\n' % text)
-        phases = "builtin.module(quern-select-targets{targets=%s},quern-phase-emit{targets=%s},quern-phase-llvm{targets=%s debug-info=false})"
-        _run(["quern-opt", path("kernels.mlir"), "--pass-pipeline=" + phases % ((self.architecture,) * 3),
+        phases = "builtin.module(quern-select-targets{targets=%s},quern-phase-emit{targets=%s precision=%s},quern-phase-llvm{targets=%s debug-info=false})"
+        _run(["quern-opt", path("kernels.mlir"), "--pass-pipeline=" + phases % (self.architecture, self.architecture, self.precision, self.architecture),
               "-o", path("host.mlir")])
         _run([LLVM + "/mlir-translate", "--mlir-to-llvmir", path("host.mlir"), "-o", path("host.ll")])
         _run([LLVM + "/clang", "-O1", "-Wno-override-module", "-fPIC", "-shared", path("host.ll"), "-o",

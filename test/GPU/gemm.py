@@ -123,6 +123,7 @@ class Case:
     types of operands that differ from `element`."""
 
     batch = ()
+    rounding = 0.0  # of each factor, relative to it
 
     def __init__(self, m, n, k, a=False, b=False, dynamic="", bias=False, residual=False, second=False,
                  accumulate=False, activation="none", element="f32", gap=0, skip=0, leading=None, elements=()):
@@ -204,7 +205,7 @@ class Case:
             operand.check_gaps(arrays[operand.name])
             if operand.name in ("c", "second"):
                 result = wanted if operand.name == "c" else before
-                bound = 2 * EPSILON[compute] * (4 + 2 * math.sqrt(self.k)) * (size + 1)
+                bound = 2 * EPSILON[compute] * (4 + 2 * math.sqrt(self.k)) * (size + 1) + 2.01 * self.rounding * size
                 if operand.element not in ("f32", "f64"):
                     bound = bound + 1.01 * EPSILON[operand.element] * np.abs(result)
                 got = operand.values(arrays[operand.name]).reshape(result.shape)

@@ -55,11 +55,14 @@ class Emission : public emission::Code {
 public:
   /// Writes host code at `builder`, and kernels into `device` under names that begin with `name`.
   Emission(mlir::OpBuilder &builder, mlir::Location loc, const Architecture &architecture,
-           mlir::gpu::GPUModuleOp device, llvm::StringRef name, mlir::Value scratch)
-      : Code(builder, loc), architecture(architecture), device(device), name(name),
-        scratchBase(scratch) {}
+           mlir::gpu::GPUModuleOp device, llvm::StringRef name, mlir::Value scratch,
+           bool tensorFloat = false)
+      : Code(builder, loc), architecture(architecture), tensorFloat(tensorFloat), device(device),
+        name(name), scratchBase(scratch) {}
 
   const Architecture &architecture;
+  /// Whether products may round f32 factors to TF32 (10 bits of mantissa).
+  const bool tensorFloat;
 
   /// Launches a kernel of `threads` threads a block (a multiple of 32) over `grid`. `operands` are
   /// memrefs, indices and integers or floats of the host; `body` writes the kernel, with what each

@@ -38,7 +38,11 @@ def EmitNVIDIA : Pass<"quern-emit-nvidia", "::mlir::ModuleOp"> {
 
     Kernels with equal types and attributes share one function. Their scratch memory is taken from the end
     of the argument marked `quern.arena`, and `@sm_80.f.arena_bytes`, when it exists, grows by as much.
+
+    With `tensor-float`, matrix products of more than a few rows round f32 factors to TF32 (10 bits of mantissa; products are exact
+    and sums f32), which tensor cores multiply; without it f32 is multiplied as it is.
   }];
+  let options = [Option<"tensorFloat", "tensor-float", "bool", /*default=*/"false", "round f32 factors to TF32">];
   let statistics = [Statistic<"numKernels", "kernels", "kernel calls">,
                     Statistic<"numFunctions", "kernel-functions", "distinct kernel functions">];
   let dependentDialects = [
