@@ -85,7 +85,8 @@ void registerBufferization(DialectRegistry &registry) {
     attach<GemmOp, BatchGemmOp, AttentionOp, AttentionBackwardOp, NormOp, NormBackwardOp, SoftmaxOp,
            SoftmaxBackwardOp, EmbeddingOp, PositionEmbeddingOp, EmbeddingBackwardOp,
            PositionEmbeddingBackwardOp, RotaryOp, CountTargetsOp, CrossEntropyOp,
-           CrossEntropyGradientOp, SumRowsOp, SquaredNormOp, AdamWOp, CacheAppendOp>(context);
+           CrossEntropyGradientOp, SumRowsOp, SquaredNormOp, AdamWOp, CacheAppendOp, SampleOp>(
+        context);
   });
 }
 

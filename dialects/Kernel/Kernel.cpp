@@ -144,6 +144,7 @@ KERNEL_EFFECTS(SumRowsOp)
 KERNEL_EFFECTS(SquaredNormOp)
 KERNEL_EFFECTS(AdamWOp)
 KERNEL_EFFECTS(CacheAppendOp)
+KERNEL_EFFECTS(SampleOp)
 #undef KERNEL_EFFECTS
 
 LogicalResult GemmOp::verify() {
@@ -398,6 +399,24 @@ LogicalResult CacheAppendOp::verify() {
     if (i != 1 && differ(shaped(getX()).getDimSize(i), shaped(getOutputs()[0]).getDimSize(i)))
       return emitOpError("x ") << getX().getType() << " does not fit a cache of type "
                                << getOutputs()[0].getType();
+  return success();
+}
+
+LogicalResult SampleOp::verify() {
+  if (failed(outputsBetween(*this, getOutputs(), 2, 2)) ||
+      failed(rankAtLeast(*this, getLogits(), 1, "logits")))
+    return failure();
+  if (ShapedType::isDynamic(lastDim(getLogits())))
+    return emitOpError("needs a static vocabulary, the last dimension of ")
+           << getLogits().getType();
+  for (Value option : {getTemperature(), getTopK(), getTopP(), getSeed(), getIndex()})
+    if (failed(scalarFits(*this, option, "an option")))
+      return failure();
+  for (Value output : getOutputs())
+    if (failed(verifyCompatibleShape(shaped(getLogits()).getShape().drop_back(),
+                                     shaped(output).getShape())))
+      return emitOpError("output ")
+             << output.getType() << " does not fit logits " << getLogits().getType();
   return success();
 }
 

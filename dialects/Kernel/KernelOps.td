@@ -289,4 +289,23 @@ def Kernel_CacheAppendOp : Kernel_Op<"cache_append"> {
   let assemblyFormat = "$x `,` $offset `into` $outputs attr-dict `:` functional-type(operands, results)";
 }
 
+def Kernel_SampleOp : Kernel_Op<"sample"> {
+  let summary = "a token drawn from each row of logits";
+  let description = [{
+    As `quern.sample`: logits [..., V] of f32, bf16 or f16, V static; temperature, top_p rank-0 f64; top_k, seed, index rank-0 i64. Outputs: token
+    (-1 where a logit is a NaN) and next (0 there), both [...] i32.
+
+    Every target draws the same tokens from the same logits. So x = (l - max) * f32(1 / temperature) is computed in f32, 0 where l = max; the weight
+    is the integer below 2^40 exp(x), with the exp of `lib/Emission`, whose operations all round as IEEE 754 says, and nothing where
+    x < -27.75. Sums of weights are exact, in any order. The prefix of top_p ends where they reach ceil(top_p * sum), the
+    draw where they exceed floor(u * sum), with products in f64.
+  }];
+  let arguments = (ins Kernel_Buffer:$logits, Kernel_Buffer:$temperature, Kernel_Buffer:$top_k, Kernel_Buffer:$top_p, Kernel_Buffer:$seed,
+      Kernel_Buffer:$index, Variadic<Kernel_Buffer>:$outputs);
+  let assemblyFormat = [{
+    $logits `temperature` $temperature `top_k` $top_k `top_p` $top_p `seed` $seed `index` $index `into` $outputs attr-dict
+    `:` functional-type(operands, results)
+  }];
+}
+
 #endif // QUERN_KERNEL_OPS_TD

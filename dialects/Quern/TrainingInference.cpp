@@ -220,3 +220,28 @@ INFER(CacheAppendOp) {
   types.push_back(cache.getType());
   return success();
 }
+
+INFER(SampleOp) {
+  Value logits = op.getLogits();
+  RankedTensorType type = typeOf(logits);
+  Type element = type.getElementType();
+  bool known = element.isF32() || element.isBF16() || element.isF16();
+  // 2^22 weights of up to 2^40 add up in 64 bits.
+  if (!known || type.getRank() < 1 || ShapedType::isDynamic(lastDim(logits)) ||
+      lastDim(logits) < 1 || lastDim(logits) > (int64_t(1) << 22))
+    return fail(where, "sample", 1,
+                "logits must be f32, bf16 or f16 with a static last dimension of 1 to 4194304, "
+                "not ",
+                type);
+  for (Value value : {op.getTemperature(), op.getTopP()})
+    if (!isScalar(value) || !typeOf(value).getElementType().isF64())
+      return fail(where, "sample", 2, "temperature and top_p must be tensor<f64>, not ",
+                  value.getType());
+  for (Value value : {op.getTopK(), op.getSeed(), op.getIndex()})
+    if (!isScalar(value) || !typeOf(value).getElementType().isInteger(64))
+      return fail(where, "sample", 3, "top_k, seed and index must be tensor<i64>, not ",
+                  value.getType());
+  types.append(2, RankedTensorType::get(type.getShape().drop_back(),
+                                        IntegerType::get(type.getContext(), 32)));
+  return success();
+}

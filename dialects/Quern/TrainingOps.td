@@ -216,4 +216,27 @@ def Quern_CacheAppendOp : Quern_Op<"cache_append"> {
   let assemblyFormat = "$cache `,` $x `offset` $offset attr-dict `:` type(operands)";
 }
 
+def Quern_SampleOp : Quern_Op<"sample"> {
+  let summary = "a token drawn from logits";
+  let description = [{
+    For each row of logits [..., V]: token v has the weight `w_v = exp((l_v - max l) / temperature)`. In the order of falling logits, lower ids
+    first among equals, the first top_k tokens are kept (0: all), and of these the shortest prefix whose weights reach top_p times their sum
+    (Holtzman et al. 2020). With u in [0, 1), `token` is the first kept one at which the weights, added up in that order, exceed u times the sum of
+    all kept ones. With a temperature of 0 it is the first token of the order. Weights below 2^-40 may count as 0.
+
+    u has 53 bits, of words 0 and 1 of Philox 4x32-10 (Salmon et al. 2011) under the key (low, high word of seed) and the counter (low, high word of
+    index, row, 2). Where a logit is a NaN, `token` is -1. `next` is `token`, but 0 in place of -1, so that a step which goes on from it reads a row of
+    its table.
+
+    (C1) logits are f32, bf16 or f16 with a static last dimension of 1 to 2^22. (C2) temperature and top_p are rank-0 f64.
+    (C3) top_k, seed and index are rank-0 i64.
+  }];
+  let arguments = (ins Quern_Tensor:$logits, Quern_Tensor:$temperature, Quern_Tensor:$top_k, Quern_Tensor:$top_p, Quern_Tensor:$seed,
+      Quern_Tensor:$index);
+  let results = (outs Quern_Tensor:$token, Quern_Tensor:$next);
+  let assemblyFormat = [{
+    $logits `temperature` $temperature `top_k` $top_k `top_p` $top_p `seed` $seed `index` $index attr-dict `:` type(operands)
+  }];
+}
+
 #endif // QUERN_TRAINING_OPS_TD

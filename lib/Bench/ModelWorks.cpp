@@ -200,7 +200,7 @@ Rows measurePrefill(llvm::StringRef name, llvm::ArrayRef<int64_t> sizes,
 
 Rows measureDecoding(llvm::StringRef name, llvm::ArrayRef<int64_t> sizes,
                      const std::vector<int> &threads, double seconds, const Compiler &compiler) {
-  llvm::Expected<Model> model = Model::open(compiler, name, {}, {"prefill", "decode"});
+  llvm::Expected<Model> model = Model::open(compiler, name, {}, {"prefill", "generate"});
   if (!model)
     return model.takeError();
   std::vector<Row> rows;

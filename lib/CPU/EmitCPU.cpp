@@ -38,8 +38,9 @@ LogicalResult emitKernel(Operation *op, ValueRange operands, Emission &emission)
             kernel::CrossEntropyOp, kernel::CrossEntropyGradientOp, kernel::NormOp,
             kernel::NormBackwardOp, kernel::EmbeddingOp, kernel::PositionEmbeddingOp,
             kernel::EmbeddingBackwardOp, kernel::PositionEmbeddingBackwardOp, kernel::RotaryOp,
-            kernel::CacheAppendOp, kernel::SumRowsOp, kernel::SquaredNormOp, kernel::AdamWOp,
-            linalg::GenericOp>([&](auto kernel) { return emit(kernel, operands, emission); })
+            kernel::CacheAppendOp, kernel::SampleOp, kernel::SumRowsOp, kernel::SquaredNormOp,
+            kernel::AdamWOp, linalg::GenericOp>(
+          [&](auto kernel) { return emit(kernel, operands, emission); })
       .Default([](Operation *op) { return op->emitOpError("has no emitter for the CPU"); });
 }
 

@@ -46,6 +46,8 @@ QUERN_EMITTER(kernel::EmbeddingBackwardOp);
 QUERN_EMITTER(kernel::PositionEmbeddingBackwardOp);
 QUERN_EMITTER(kernel::RotaryOp);
 QUERN_EMITTER(kernel::CacheAppendOp);
+// Sample.cpp
+QUERN_EMITTER(kernel::SampleOp);
 // Reduction.cpp, Optimizer.cpp
 QUERN_EMITTER(kernel::SumRowsOp);
 QUERN_EMITTER(kernel::SquaredNormOp);

@@ -59,4 +59,40 @@ SmallVector<Value> Code::forLoop(Value from, Value to, int64_t step, ValueRange 
   return SmallVector<Value>(loop.getResults());
 }
 
+void Code::when(Value condition, llvm::function_ref<void()> body) {
+  auto conditional = scf::IfOp::create(builder, loc, condition, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(conditional.thenBlock());
+  body();
+}
+
+SmallVector<Value> Code::when(Value condition, ValueRange otherwise,
+                              llvm::function_ref<SmallVector<Value>()> body) {
+  return choose(condition, body, [&] { return SmallVector<Value>(otherwise); });
+}
+
+SmallVector<Value> Code::choose(Value condition, llvm::function_ref<SmallVector<Value>()> one,
+                                llvm::function_ref<SmallVector<Value>()> other) {
+  auto write = [&](llvm::function_ref<SmallVector<Value>()> values) {
+    return [&, values](OpBuilder &, Location) { scf::YieldOp::create(builder, loc, values()); };
+  };
+  // The builder that the callbacks get is ours.
+  auto conditional = scf::IfOp::create(builder, loc, condition, write(one), write(other));
+  return SmallVector<Value>(conditional.getResults());
+}
+
+SmallVector<Value> Code::repeatWhile(ValueRange initial,
+                                     llvm::function_ref<Value(ValueRange)> condition,
+                                     llvm::function_ref<SmallVector<Value>(ValueRange)> body) {
+  auto loop = scf::WhileOp::create(
+      builder, loc, initial.getTypes(), initial,
+      [&](OpBuilder &, Location, ValueRange carried) {
+        scf::ConditionOp::create(builder, loc, condition(carried), carried);
+      },
+      [&](OpBuilder &, Location, ValueRange carried) {
+        scf::YieldOp::create(builder, loc, body(carried));
+      });
+  return SmallVector<Value>(loop.getResults());
+}
+
 } // namespace quern::emission

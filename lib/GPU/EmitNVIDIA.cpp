@@ -36,8 +36,9 @@ LogicalResult emitKernel(Operation *op, ValueRange operands, nvidia::Emission &e
             kernel::SoftmaxBackwardOp, kernel::CountTargetsOp, kernel::CrossEntropyOp,
             kernel::CrossEntropyGradientOp, kernel::EmbeddingOp, kernel::PositionEmbeddingOp,
             kernel::EmbeddingBackwardOp, kernel::PositionEmbeddingBackwardOp, kernel::SumRowsOp,
-            kernel::SquaredNormOp, kernel::AdamWOp, kernel::GemmOp, kernel::BatchGemmOp,
-            linalg::GenericOp>([&](auto kernel) { return emit(kernel, operands, emission); })
+            kernel::SquaredNormOp, kernel::AdamWOp, kernel::SampleOp, kernel::GemmOp,
+            kernel::BatchGemmOp, linalg::GenericOp>(
+          [&](auto kernel) { return emit(kernel, operands, emission); })
       .Default([](Operation *op) { return op->emitOpError("has no emitter for NVIDIA GPUs"); });
 }
 

@@ -36,6 +36,8 @@ QUERN_EMITTER(kernel::BatchGemmOp);
 // Rotary.cpp, Cache.cpp
 QUERN_EMITTER(kernel::RotaryOp);
 QUERN_EMITTER(kernel::CacheAppendOp);
+// Sample.cpp
+QUERN_EMITTER(kernel::SampleOp);
 // Norm.cpp, NormBackward.cpp
 QUERN_EMITTER(kernel::NormOp);
 QUERN_EMITTER(kernel::NormBackwardOp);

@@ -143,28 +143,6 @@ Value Thread::assembly(const Twine &text, const Twine &constraints, ValueRange o
   return result ? code.getResult(0) : Value();
 }
 
-void Thread::when(Value condition, llvm::function_ref<void()> body) {
-  auto conditional = scf::IfOp::create(builder, loc, condition, /*withElseRegion=*/false);
-  OpBuilder::InsertionGuard guard(builder);
-  builder.setInsertionPointToStart(conditional.thenBlock());
-  body();
-}
-
-SmallVector<Value> Thread::when(Value condition, ValueRange otherwise,
-                                llvm::function_ref<SmallVector<Value>()> body) {
-  return choose(condition, body, [&] { return SmallVector<Value>(otherwise); });
-}
-
-SmallVector<Value> Thread::choose(Value condition, llvm::function_ref<SmallVector<Value>()> one,
-                                  llvm::function_ref<SmallVector<Value>()> other) {
-  auto write = [&](llvm::function_ref<SmallVector<Value>()> values) {
-    return [&, values](OpBuilder &, Location) { scf::YieldOp::create(builder, loc, values()); };
-  };
-  // The builder that the callbacks get is ours.
-  auto conditional = scf::IfOp::create(builder, loc, condition, write(one), write(other));
-  return SmallVector<Value>(conditional.getResults());
-}
-
 Value Thread::load(Value memref, ValueRange indices, Type type) {
   Value value = memref::LoadOp::create(builder, loc, memref, indices);
   return type ? convert(value, type) : value;
@@ -376,20 +354,6 @@ void Thread::strided(Value first, Value end, Value step, llvm::function_ref<void
     body(i);
     return SmallVector<Value>();
   });
-}
-
-SmallVector<Value> Thread::repeatWhile(ValueRange initial,
-                                       llvm::function_ref<Value(ValueRange)> condition,
-                                       llvm::function_ref<SmallVector<Value>(ValueRange)> body) {
-  auto loop = scf::WhileOp::create(
-      builder, loc, initial.getTypes(), initial,
-      [&](OpBuilder &, Location, ValueRange carried) {
-        scf::ConditionOp::create(builder, loc, condition(carried), carried);
-      },
-      [&](OpBuilder &, Location, ValueRange carried) {
-        scf::YieldOp::create(builder, loc, body(carried));
-      });
-  return SmallVector<Value>(loop.getResults());
 }
 
 SmallVector<Value>

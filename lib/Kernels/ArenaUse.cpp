@@ -37,6 +37,8 @@ static StringRef useOf(memref::AllocOp alloc) {
         logits |= loss.getOutputs()[1] == alias;
       if (auto loss = dyn_cast<kernel::CrossEntropyOp>(user))
         logits |= loss.getLogits() == alias;
+      if (auto sample = dyn_cast<kernel::SampleOp>(user))
+        logits |= sample.getLogits() == alias;
       for (Value result : user->getResults())
         if (isa<MemRefType>(result.getType()))
           aliases.push_back(result);

@@ -170,6 +170,13 @@ LogicalResult Converter::convertTraining(Operation *op, bool &known) {
                                                outputs);
         });
       })
+      .Case([&](SampleOp op) {
+        several([&](TypeRange types, ValueRange outputs) {
+          return kernel::SampleOp::create(
+              b, loc, types, get(op.getLogits()), get(op.getTemperature()), get(op.getTopK()),
+              get(op.getTopP()), get(op.getSeed()), get(op.getIndex()), outputs);
+        });
+      })
       .Default([&](Operation *) { known = false; });
   return success();
 }

@@ -37,8 +37,8 @@ public:
   }
 
   void runOnOperation() override {
-    SmallVector<std::string> known = {"forward",    "loss",    "gradients",
-                                      "train_step", "prefill", "decode"};
+    SmallVector<std::string> known = {"forward", "loss",   "gradients", "train_step",
+                                      "prefill", "decode", "generate"};
     for (const std::string &name : programs)
       if (!llvm::is_contained(known, name)) {
         InFlightDiagnostic error = mlir::emitError(getOperation().getLoc(), "unknown program '")
@@ -52,6 +52,11 @@ public:
   }
 
 private:
+  static FunctionOp deriveDecoding(ModelOp model, StringRef name) {
+    return name == "generate" ? deriveGenerate(model)
+                              : deriveDecoder(model, name, /*oneToken=*/name == "decode");
+  }
+
   /// Not every model generates text: without a wish for it, a remark tells why there is no decoder.
   LogicalResult deriveDecoderIfPossible(ModelOp model, StringRef name) {
     std::optional<Location> where;
@@ -65,12 +70,12 @@ private:
         }
         return success();
       });
-      program = deriveDecoder(model, name, /*oneToken=*/name == "decode");
+      program = deriveDecoding(model, name);
     }
     if (program)
       ++numPrograms;
-    else if (name == "decode") // prefill fails for the same reason
-      mlir::emitRemark(*where, reason);
+    else if (name == "decode" || (name == "generate" && model.lookupSymbol<FunctionOp>("decode")))
+      mlir::emitRemark(*where, reason); // the others fail for the same reason
     return success();
   }
 
@@ -104,7 +109,7 @@ private:
     else if (programs.empty())
       return deriveDecoderIfPossible(model, name);
     else
-      program = deriveDecoder(model, name, /*oneToken=*/name == "decode");
+      program = deriveDecoding(model, name);
     if (!program)
       return failure();
     ++numPrograms;

@@ -167,6 +167,10 @@ void Dimensions::visit(Operation *op) {
           if (dim != 1)
             unite(op.getX(), dim, op.getCache(), dim);
       })
+      .Case([&](SampleOp op) {
+        for (Value result : op->getResults())
+          uniteLeading(op.getLogits(), result, rankOf(result));
+      })
       .Case([&](tensor::CastOp op) { uniteAll(op.getSource(), op.getDest()); })
       .Case<tensor::ExpandShapeOp, tensor::CollapseShapeOp>([&](auto op) {
         bool expands = isa<tensor::ExpandShapeOp>(op.getOperation());

@@ -23,6 +23,10 @@ FunctionOp deriveTrainStep(ModelOp model);
 /// across the sequence.
 FunctionOp deriveDecoder(ModelOp model, llvm::StringRef name, bool oneToken);
 
+/// The program `generate`: `decode` whose token is drawn, and takes the place of the one before.
+/// Null after an error.
+FunctionOp deriveGenerate(ModelOp model);
+
 /// Arguments and results of a program under construction, with their attributes.
 class ProgramBuilder {
 public:

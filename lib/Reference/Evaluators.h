@@ -32,6 +32,7 @@ void addShapes(Table &table);
 void addTransformer(Table &table);
 void addAttention(Table &table);
 void addTraining(Table &table);
+void addSampling(Table &table);
 void addElementwise(Table &table);
 void addTensor(Table &table);
 void addLinalg(Table &table);

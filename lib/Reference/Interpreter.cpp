@@ -23,6 +23,7 @@ const Table &quern::reference::evaluators() {
     addTransformer(all);
     addAttention(all);
     addTraining(all);
+    addSampling(all);
     addElementwise(all);
     addTensor(all);
     addLinalg(all);

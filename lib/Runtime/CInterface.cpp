@@ -209,7 +209,7 @@ int quern_run(quern_model *model, const char *name, const quern_tensor *inputs, 
               concat("option '", input, "' must be one number of type f64 and rank 0"));
         options.push_back({input, *static_cast<const double *>(inputs[i].data)});
       } else if (program.find(input, Role::Input) || program.find(input, Role::Cache) ||
-                 input == "position") {
+                 program.find(input, Role::State) || input == "position") {
         named[input] = inputOf(inputs[i]);
       } else {
         throw UsageError(concat("program '", program.name, "' has no input '", input, "'"));
@@ -277,13 +277,12 @@ int64_t quern_generate(quern_model *model, const int32_t *prompt, size_t length,
           "sampling is out of range: temperature at least 0, top_k at least 0, top_p above 0 "
           "and at most 1");
     Generator generator(module, model->session.weights, int64_t(length) + count);
-    std::vector<int32_t> next(prompt, prompt + length);
-    for (int64_t i = 0; i < count; ++i) {
-      next.assign(1, sampleToken(generator.feed(next), settings, uint64_t(i)));
-      if (token(next[0], user) != 0)
-        return i + 1;
-    }
-    return count;
+    int64_t given = 0;
+    generator.generate({prompt, prompt + length}, settings, count, [&](int32_t drawn) {
+      ++given;
+      return token(drawn, user) == 0;
+    });
+    return given;
   });
 }
 

@@ -148,7 +148,7 @@ void Call::prepare() {
       continue;
     Kind kind = role == Role::Input || role == Role::Option                 ? Written
                 : role == Role::Output && tensors[i].bytes() <= smallOutput ? Read
-                : role == Role::Cache                                       ? Zeroed
+                : role == Role::Cache || role == Role::State                ? Zeroed
                                                                             : Other;
     kinds[kind].push_back(i);
     sizes[kind] += room(i);

@@ -155,15 +155,13 @@ void generate(const Module &module, GenerateOptions &options, Device &device) {
     for (size_t i = silent; i < prompt.size(); ++i)
       writer.write(i ? prompt[i - 1] : -1, prompt[i]);
   int32_t previous = prompt.back();
-  std::vector<int32_t> next = std::move(prompt);
-  for (int64_t i = 0; i < options.tokens; ++i) {
-    int32_t token = sampleToken(generator.feed(next), options.sampling, uint64_t(i));
+  generator.generate(prompt, options.sampling, options.tokens, [&](int32_t token) {
     if (token == options.endToken)
-      break;
+      return false;
     writer.write(previous, token);
     previous = token;
-    next.assign(1, token);
-  }
+    return true;
+  });
   writer.end();
 }
 

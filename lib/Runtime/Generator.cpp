@@ -7,53 +7,15 @@
 #include "quern/Runtime/Generator.h"
 
 #include "quern/Runtime/Error.h"
-#include "quern/Runtime/Philox.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 
 namespace quern::runtime {
-
-int32_t sampleToken(const std::vector<double> &logits, const SamplingSettings &settings,
-                    uint64_t index) {
-  for (double logit : logits)
-    if (std::isnan(logit))
-      throw Error("the model's logits are not numbers; its weights are damaged");
-  if (settings.temperature == 0)
-    return int32_t(std::max_element(logits.begin(), logits.end()) - logits.begin());
-  std::vector<int32_t> order(logits.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-    return logits[size_t(a)] != logits[size_t(b)] ? logits[size_t(a)] > logits[size_t(b)] : a < b;
-  });
-  if (settings.topK > 0)
-    order.resize(std::min(order.size(), size_t(settings.topK)));
-  std::vector<double> weight;
-  double total = 0;
-  for (int32_t token : order) {
-    double difference = logits[size_t(token)] - logits[size_t(order[0])];
-    weight.push_back(difference == 0 ? 1 : std::exp(difference / settings.temperature));
-    total += weight.back();
-  }
-  double kept = 0;
-  size_t count = 0;
-  while (count < weight.size() && (count == 0 || kept < settings.topP * total))
-    kept += weight[count++];
-  PhiloxCounter words = draw(settings.seed, Stream::Sampling, 0, index);
-  double target = uniform(words[0], words[1]) * kept;
-  for (size_t i = 0; i + 1 < count; ++i) {
-    target -= weight[i];
-    if (target < 0)
-      return order[i];
-  }
-  return order[count - 1];
-}
 
 Generator::Generator(const Module &module, const ParameterBlock &weights, int64_t tokens,
                      int64_t window)
     : module(module), weights(weights), prefill(module.find("prefill")),
-      decode(module.find("decode")), arena(weights.device()) {
+      decode(module.find("decode")), drawing(module.find("generate")), arena(weights.device()) {
   if (!prefill && !decode)
     throw UsageError(
         "this executable has neither of the programs 'prefill' and 'decode', which generate "
@@ -77,7 +39,7 @@ Generator::Generator(const Module &module, const ParameterBlock &weights, int64_
   }
 }
 
-std::unique_ptr<Call> Generator::makeCall(const Program &program, int64_t sequence) {
+std::unique_ptr<Call> Generator::bindCall(const Program &program, int64_t sequence) {
   Dimensions sizes = program.fixedDimensions();
   sizes.insert({"batch", 1});
   sizes.insert({"capacity", limit});
@@ -96,6 +58,11 @@ std::unique_ptr<Call> Generator::makeCall(const Program &program, int64_t sequen
                          "' of prefill and decode differ in size; compile the model again"));
     call->bind(i, block.data());
   }
+  return call;
+}
+
+std::unique_ptr<Call> Generator::makeCall(const Program &program, int64_t sequence) {
+  std::unique_ptr<Call> call = bindCall(program, sequence);
   Tensor *tokens = call->find("tokens", Role::Input), *result = call->find("logits", Role::Output);
   if (!tokens || tokens->type != Type::I32 || tokens->elements() != sequence || !result ||
       result->elements() < module.vocabulary)
@@ -161,6 +128,74 @@ const std::vector<double> &Generator::feed(const std::vector<int32_t> &tokens) {
   }
   read(history.data() + (int64_t(history.size()) - count), count);
   return logits;
+}
+
+/// The program `generate`, ready to go on from `token` with draw number `index`.
+Call &Generator::prepareDraws(int32_t token, const SamplingSettings &sampling, int64_t index) {
+  if (!drawingCall)
+    drawingCall = bindCall(*drawing, 1);
+  Call &call = *drawingCall;
+  auto set = [&](const char *name, Role role, Type type, int64_t value) {
+    Tensor *tensor = call.find(name, role);
+    if (!tensor || tensor->type != type || tensor->elements() != 1)
+      throw Error(concat("program 'generate' has no single ", nameOf(type), " '", name,
+                         "'; compile the model again"));
+    writeTensor(*tensor, [&](const Tensor &to) {
+      if (type == Type::I32)
+        *static_cast<int32_t *>(to.data) = int32_t(value);
+      else
+        *static_cast<int64_t *>(to.data) = value;
+    });
+  };
+  set("tokens", Role::State, Type::I32, token);
+  set("position", Role::State, Type::I32, filled);
+  set("index", Role::State, Type::I64, index);
+  set("seed", Role::Option, Type::I64, int64_t(sampling.seed));
+  set("top_k", Role::Option, Type::I64, sampling.topK);
+  const Tensor *drawn = call.find("drawn", Role::Output);
+  if (!call.setOption("temperature", sampling.temperature) ||
+      !call.setOption("top_p", sampling.topP) || !drawn || drawn->type != Type::I32 ||
+      drawn->elements() != 1)
+    throw Error("program 'generate' does not draw one token from temperature and top_p; compile "
+                "the model again");
+  return call;
+}
+
+/// Up to `count` tokens after `token`, which becomes the last one; whether to go on.
+bool Generator::drawTokens(int32_t &token, const SamplingSettings &sampling, int64_t index,
+                           int64_t count, const std::function<bool(int32_t)> &take) {
+  Call &call = prepareDraws(token, sampling, index);
+  int64_t started = 0;
+  bool goesOn = true;
+  for (int64_t finished = 0; finished < count && goesOn; ++finished) {
+    for (; started < count && started - finished < call.depth(); ++started)
+      call.start();
+    call.finish();
+    history.push_back(token);
+    ++filled;
+    token = *static_cast<const int32_t *>(call.find("drawn", Role::Output)->data);
+    if (token < 0)
+      throw Error(notNumbers);
+    goesOn = take(token);
+    for (; !goesOn && started > finished + 1; --started)
+      call.finish();
+  }
+  return goesOn;
+}
+
+void Generator::generate(const std::vector<int32_t> &prompt, const SamplingSettings &sampling,
+                         int64_t count, const std::function<bool(int32_t)> &take) {
+  std::vector<int32_t> next = prompt;
+  for (int64_t index = 0; index < count;) {
+    int32_t token = sampleToken(feed(next), sampling, uint64_t(index++));
+    if (!take(token))
+      return;
+    int64_t room = drawing ? std::min(count - index, limit - filled) : 0;
+    if (room > 0 && !drawTokens(token, sampling, index, room, take))
+      return;
+    index += std::max<int64_t>(room, 0);
+    next.assign(1, token);
+  }
 }
 
 } // namespace quern::runtime

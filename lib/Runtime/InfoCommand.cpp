@@ -28,12 +28,13 @@ struct InfoSettings {
 /// The sizes for which `info` evaluates costs: those compiled in, else given, else a usual case.
 Dimensions sizesFor(const Module &module, const Program &program, const InfoSettings &settings) {
   int64_t usual = module.context ? std::min<int64_t>(module.context, 64) : 64;
+  bool oneToken = program.name == "decode" || program.name == "generate";
   Dimensions sizes{{"batch", program.has(Role::Cache) ? 1 : 4},
-                   {"sequence", program.name == "decode" ? 1 : usual},
+                   {"sequence", oneToken ? 1 : usual},
                    {"capacity", module.context ? module.context : 1024}};
   if (settings.batch)
     sizes["batch"] = settings.batch;
-  if (settings.sequence && program.name != "decode")
+  if (settings.sequence && !oneToken)
     sizes["sequence"] = settings.sequence;
   if (settings.capacity)
     sizes["capacity"] = settings.capacity;
@@ -64,7 +65,8 @@ Json describe(const Module &module, const Program &program, const InfoSettings &
     if (argument.role == Role::FirstMoment || argument.role == Role::SecondMoment)
       state += countElements(argument.shape, argument.name) * sizeOf(argument.type);
     if (argument.role == Role::Input || argument.role == Role::Output ||
-        argument.role == Role::Cache || argument.role == Role::Option)
+        argument.role == Role::Cache || argument.role == Role::Option ||
+        argument.role == Role::State)
       arguments.push_back({{"name", argument.name},
                            {"type", nameOf(argument.type)},
                            {"shape", argument.shape},

@@ -13,8 +13,9 @@ namespace quern::runtime {
 
 using Json = nlohmann::json;
 
-static const char *const roleNames[] = {"input",         "option", "parameter", "first_moment",
-                                        "second_moment", "cache",  "output",    "gradient"};
+static const char *const roleNames[] = {"input",     "option",       "state",
+                                        "parameter", "first_moment", "second_moment",
+                                        "cache",     "output",       "gradient"};
 
 static Type typeOf(const Json &entry) {
   auto text = entry.at("type").get<std::string>();
@@ -97,6 +98,7 @@ static Argument argumentOf(const Json &entry, const Module &module) {
       throw Error("option '" + argument.name + "' is not a scalar");
     break;
   case Role::Input:
+  case Role::State:
     if (entry.contains("range"))
       argument.range = entry.at("range").get<std::pair<int64_t, int64_t>>();
     else if (module.vocabulary && argument.name == "tokens")

@@ -26,7 +26,11 @@ static std::string describe(const Argument &argument) {
 /// Whether tensors may be given for an argument of that role, and whether they must.
 static bool mayBeGiven(const Argument &argument) {
   return argument.role == Role::Input || argument.role == Role::Cache ||
+         argument.role == Role::State ||
          (argument.role == Role::Option && argument.name == "position");
+}
+static bool mustBeGiven(const Argument &argument) {
+  return argument.role == Role::Input || (argument.role == Role::State && !argument.shape.empty());
 }
 
 Dimensions Session::gatherDimensions(const Program &program, const NamedInputs &inputs) const {
@@ -38,12 +42,12 @@ Dimensions Session::gatherDimensions(const Program &program, const NamedInputs &
       continue;
     auto found = inputs.find(argument.name);
     if (found == inputs.end()) {
-      if (argument.role == Role::Input)
+      if (mustBeGiven(argument))
         missing.push_back(describe(argument));
       continue;
     }
     const Shape &shape = found->second.shape;
-    if (argument.role == Role::Option && countElements(shape, argument.name) == 1)
+    if (argument.shape.empty() && countElements(shape, argument.name) == 1)
       continue;
     if (shape.size() != argument.shape.size())
       throw UsageError(concat("input '", argument.name, "' has shape ", formatShape(shape),
@@ -164,7 +168,8 @@ std::vector<Tensor> Session::results(const Call &call, const Module &module) {
   const Program &program = call.description();
   for (size_t i = 0; i < program.arguments.size(); ++i) {
     const Argument &argument = program.arguments[i];
-    if (argument.role == Role::Output || argument.role == Role::Cache)
+    if (argument.role == Role::Output || argument.role == Role::Cache ||
+        argument.role == Role::State)
       tensors.push_back(call[i]);
     if (argument.role == Role::Gradient)
       for (Tensor &tensor : module.parameters[argument.parameter].fileTensors(call[i], "gradient."))

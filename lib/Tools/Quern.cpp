@@ -70,7 +70,7 @@ void CompileCommand::add(CLI::App &app) {
       ->delimiter(',')
       ->type_name("NAME=SIZE,...");
   app.add_option("--programs", options.pipeline.programs,
-                 "programs to derive, such as train_step,prefill,decode; all by default")
+                 "programs to derive, such as train_step,prefill,generate; all by default")
       ->delimiter(',')
       ->type_name("NAME,...");
   app.add_option("--target", targets, "cpu, nvidia, or both in one program: cpu,nvidia")

@@ -35,7 +35,7 @@ def gpt2():
     """The model that trains and writes; a small one stands in on the emulated driver."""
     if QUICK:
         return trained_models()[0]
-    return Model("gpt2", rows.GPT2, [*GPU_BF16, "--programs=train_step,prefill,decode"])
+    return Model("gpt2", rows.GPT2, [*GPU_BF16, "--programs=train_step,prefill,generate"])
 
 
 def time_kernel(row):

@@ -422,3 +422,30 @@ func.func @f(%x: tensor<4x8xf32>, %y: tensor<4x8xf32>) {
   kernel.softmax %x into %y : (tensor<4x8xf32>, tensor<4x8xf32>) -> ()
   return
 }
+
+// -----
+
+func.func @f(%l: memref<2x?xf32>, %r: memref<f64>, %i: memref<i64>, %t: memref<2xi32>) {
+  // expected-error @below {{needs a static vocabulary, the last dimension of 'memref<2x?xf32>'}}
+  kernel.sample %l temperature %r top_k %i top_p %r seed %i index %i into %t, %t
+      : (memref<2x?xf32>, memref<f64>, memref<i64>, memref<f64>, memref<i64>, memref<i64>, memref<2xi32>, memref<2xi32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%l: memref<2x9xf32>, %r: memref<1xf64>, %i: memref<i64>, %t: memref<2xi32>) {
+  // expected-error @below {{an option has rank 1, not 0}}
+  kernel.sample %l temperature %r top_k %i top_p %r seed %i index %i into %t, %t
+      : (memref<2x9xf32>, memref<1xf64>, memref<i64>, memref<1xf64>, memref<i64>, memref<i64>, memref<2xi32>, memref<2xi32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%l: memref<2x9xf32>, %r: memref<f64>, %i: memref<i64>, %t: memref<3xi32>) {
+  // expected-error @below {{output 'memref<3xi32>' does not fit logits 'memref<2x9xf32>'}}
+  kernel.sample %l temperature %r top_k %i top_p %r seed %i index %i into %t, %t
+      : (memref<2x9xf32>, memref<f64>, memref<i64>, memref<f64>, memref<i64>, memref<i64>, memref<3xi32>, memref<3xi32>) -> ()
+  return
+}

@@ -89,3 +89,11 @@ func.func @training(%tokens: memref<2x?xi32>, %table: memref<17x8xf32>, %positio
          memref<2x?x8xf32>, memref<2x?x8xf32>) -> ()
   return
 }
+
+// CHECK-LABEL: @decoding
+func.func @decoding(%logits: memref<?x1x9xf32>, %r: memref<f64>, %i: memref<i64>, %t: memref<?x1xi32>) {
+  // CHECK: kernel.sample %{{.*}} temperature %{{.*}} top_k %{{.*}} top_p %{{.*}} seed %{{.*}} index %{{.*}} into %{{.*}}, %
+  kernel.sample %logits temperature %r top_k %i top_p %r seed %i index %i into %t, %t
+      : (memref<?x1x9xf32>, memref<f64>, memref<i64>, memref<f64>, memref<i64>, memref<i64>, memref<?x1xi32>, memref<?x1xi32>) -> ()
+  return
+}

@@ -270,3 +270,35 @@ quern.function @f(%c: tensor<2x9x4xf32>, %x: tensor<2x3x4xf32>, %o: tensor<1xi32
   %0 = quern.cache_append %c, %x offset %o : tensor<2x9x4xf32>, tensor<2x3x4xf32>, tensor<1xi32>
   quern.return
 }
+
+// -----
+
+quern.function @f(%l: tensor<2x9xi32>, %r: tensor<f64>, %i: tensor<i64>) {
+  // expected-error @below {{quern.sample (C1): logits must be f32, bf16 or f16 with a static last dimension of 1 to 4194304, not 'tensor<2x9xi32>'}}
+  %0:2 = quern.sample %l temperature %r top_k %i top_p %r seed %i index %i : tensor<2x9xi32>, tensor<f64>, tensor<i64>, tensor<f64>, tensor<i64>, tensor<i64>
+  quern.return
+}
+
+// -----
+
+quern.function @f(%l: tensor<2x?xf32>, %r: tensor<f64>, %i: tensor<i64>) {
+  // expected-error @below {{quern.sample (C1): logits must be f32, bf16 or f16 with a static last dimension of 1 to 4194304, not 'tensor<2x?xf32>'}}
+  %0:2 = quern.sample %l temperature %r top_k %i top_p %r seed %i index %i : tensor<2x?xf32>, tensor<f64>, tensor<i64>, tensor<f64>, tensor<i64>, tensor<i64>
+  quern.return
+}
+
+// -----
+
+quern.function @f(%l: tensor<2x9xf32>, %r: tensor<f32>, %i: tensor<i64>) {
+  // expected-error @below {{quern.sample (C2): temperature and top_p must be tensor<f64>, not 'tensor<f32>'}}
+  %0:2 = quern.sample %l temperature %r top_k %i top_p %r seed %i index %i : tensor<2x9xf32>, tensor<f32>, tensor<i64>, tensor<f32>, tensor<i64>, tensor<i64>
+  quern.return
+}
+
+// -----
+
+quern.function @f(%l: tensor<2x9xf32>, %r: tensor<f64>, %i: tensor<1xi64>) {
+  // expected-error @below {{quern.sample (C3): top_k, seed and index must be tensor<i64>, not 'tensor<1xi64>'}}
+  %0:2 = quern.sample %l temperature %r top_k %i top_p %r seed %i index %i : tensor<2x9xf32>, tensor<f64>, tensor<1xi64>, tensor<f64>, tensor<1xi64>, tensor<1xi64>
+  quern.return
+}

@@ -180,3 +180,11 @@ quern.function @optimizer(%p: tensor<3x4xf32>, %g: tensor<5xf32>, %scale: tensor
         tensor<f64>, tensor<f64>, tensor<f64>, tensor<f64>, tensor<f64>, tensor<f64>
   quern.return
 }
+
+// CHECK-LABEL: @sampling
+quern.function @sampling(%logits: tensor<?x1x9xbf16>, %real: tensor<f64>, %integer: tensor<i64>) {
+  // CHECK: %token, %next = quern.sample %logits temperature %real top_k %integer top_p %real seed %integer index %integer : tensor<?x1x9xbf16>, tensor<f64>, tensor<i64>, tensor<f64>, tensor<i64>, tensor<i64>
+  %token, %next = quern.sample %logits temperature %real top_k %integer top_p %real seed %integer index %integer
+      : tensor<?x1x9xbf16>, tensor<f64>, tensor<i64>, tensor<f64>, tensor<i64>, tensor<i64>
+  quern.return
+}

@@ -40,6 +40,22 @@ public:
   llvm::SmallVector<mlir::Value>
   forLoop(mlir::Value from, mlir::Value to, int64_t step, mlir::ValueRange carried,
           llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value, mlir::ValueRange)> body);
+
+  /// Runs `body` where `condition` holds.
+  void when(mlir::Value condition, llvm::function_ref<void()> body);
+  /// The values that `body` returns where `condition` holds, `otherwise` elsewhere.
+  llvm::SmallVector<mlir::Value> when(mlir::Value condition, mlir::ValueRange otherwise,
+                                      llvm::function_ref<llvm::SmallVector<mlir::Value>()> body);
+
+  /// The values of the one where `condition` holds, of the other elsewhere.
+  llvm::SmallVector<mlir::Value> choose(mlir::Value condition,
+                                        llvm::function_ref<llvm::SmallVector<mlir::Value>()> one,
+                                        llvm::function_ref<llvm::SmallVector<mlir::Value>()> other);
+
+  /// Runs `body(carried)` as long as `condition(carried)` holds; returns the values carried last.
+  llvm::SmallVector<mlir::Value>
+  repeatWhile(mlir::ValueRange initial, llvm::function_ref<mlir::Value(mlir::ValueRange)> condition,
+              llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::ValueRange)> body);
 };
 
 } // namespace quern::emission

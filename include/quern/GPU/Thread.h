@@ -80,17 +80,6 @@ public:
   mlir::Value assembly(const llvm::Twine &text, const llvm::Twine &constraints,
                        mlir::ValueRange operands, mlir::Type result = {});
 
-  /// Runs `body` where `condition` holds.
-  void when(mlir::Value condition, llvm::function_ref<void()> body);
-  /// The values that `body` returns where `condition` holds, `otherwise` elsewhere.
-  llvm::SmallVector<mlir::Value> when(mlir::Value condition, mlir::ValueRange otherwise,
-                                      llvm::function_ref<llvm::SmallVector<mlir::Value>()> body);
-
-  /// The values of the one where `condition` holds, of the other elsewhere.
-  llvm::SmallVector<mlir::Value> choose(mlir::Value condition,
-                                        llvm::function_ref<llvm::SmallVector<mlir::Value>()> one,
-                                        llvm::function_ref<llvm::SmallVector<mlir::Value>()> other);
-
   /// An element, in `type` (a float type; the element's own when null).
   mlir::Value load(mlir::Value memref, mlir::ValueRange indices, mlir::Type type = {});
   /// An integer element as an index.
@@ -138,11 +127,6 @@ public:
   mlir::Value sumOverBlock(mlir::Value value);
   mlir::Value maxOverBlock(mlir::Value value);
   mlir::Value anyOfBlock(mlir::Value condition);
-
-  /// Runs `body(carried)` as long as `condition(carried)` holds; returns the values carried last.
-  llvm::SmallVector<mlir::Value>
-  repeatWhile(mlir::ValueRange initial, llvm::function_ref<mlir::Value(mlir::ValueRange)> condition,
-              llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::ValueRange)> body);
 
   /// `initial` and `term(0)` to `term(count - 1)` added in this order. Several terms are loaded
   /// before they are added, so that memory has work. The second form has a list of sums.

@@ -283,6 +283,9 @@ def Derive : Pass<"quern-derive", "::mlir::ModuleOp"> {
       position. The sequence, the dimension of that name of an input, is followed through the program:
       causal self-attention appends to the caches and sees them, embeddings of positions get an offset, and anything else that looks
       across the sequence is an error, or a remark where decoders were not asked for.
+    - `generate`: `decode` whose token is drawn by `quern.sample`, with the options `temperature`, `top_k`, `top_p` and `seed`, from the
+      first result of forward, which must be logits. The token takes the place of the one it was computed from, and `position` and `index`, the number
+      of the draw, count on, all in place: the next run needs nothing from outside. The result `drawn` tells the token.
 
     Functions that are no programs are erased; a `forward` that was not asked for stays.
 
@@ -290,7 +293,7 @@ def Derive : Pass<"quern-derive", "::mlir::ModuleOp"> {
   }];
   let options = [
     ListOption<"programs", "programs", "std::string",
-               "programs to derive: forward, loss, gradients, train_step, prefill, decode (default: all that the model allows)">,
+               "programs to derive: forward, loss, gradients, train_step, prefill, decode, generate (default: all that the model allows)">,
     Option<"report", "report", "bool", /*default=*/"false",
            "remarks on what the backward pass saves and recomputes">
   ];

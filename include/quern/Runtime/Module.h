@@ -51,7 +51,17 @@ struct Parameter {
   std::vector<Tensor> fileTensors(const Tensor &whole, const std::string &prefix = "") const;
 };
 
-enum class Role { Input, Option, Parameter, FirstMoment, SecondMoment, Cache, Output, Gradient };
+enum class Role {
+  Input,
+  Option,
+  State,
+  Parameter,
+  FirstMoment,
+  SecondMoment,
+  Cache,
+  Output,
+  Gradient
+};
 
 struct Argument {
   std::string name;

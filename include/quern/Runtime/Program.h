@@ -10,8 +10,9 @@
 /// writes exactly these symbols; the runtime reads nothing else of the model. Plain C.
 ///
 /// A *program* is one derived function (`forward`, `loss`, `gradients`, `train_step`, `prefill`,
-/// `decode`, ...). All its tensors, parameters included, are arguments; results are written into
-/// arguments as well. The JSON text in `quern_module_json` describes programs and parameters:
+/// `decode`, `generate`, ...). All its tensors, parameters included, are arguments; results are
+/// written into arguments as well. The JSON text in `quern_module_json` describes programs and
+/// parameters:
 ///
 ///     {"quern": 1, "model": "gpt", "kind": "causal_lm", "context": 1024, "vocabulary": 50257,
 ///      "target": {"triple": "x86_64-...", "cpu": "znver4", "requires": ["avx512f", ...],
@@ -42,14 +43,20 @@
 ///                    An integer input may say which values it takes: "range": [low, high], both
 ///                    included. Without it `tokens` takes 0 to vocabulary - 1, and `targets` also
 ///                    -1. The runtime checks; compiled code does not.
-///     option         a scalar (shape [], f64) read by the program: learning_rate, beta1, beta2,
+///     option         a scalar (shape []; f64 unless said) read by the program: learning_rate,
+///     beta1, beta2,
 ///                    epsilon, weight_decay, weight_decay_others (for parameters without the decay
 ///                    flag), clip (maximum global norm; 0: off), step (1 in the first call);
 ///                    `position` (i32, shape []) of prefill and decode: tokens already in the cache
+///                    temperature, top_p (f64), top_k (i64; 0: all) and seed (i64) of generate
+///     state          read and updated in place, so that the next run goes on from there: `tokens`
+///                    ([batch, 1] i32), `position` (i32, shape []) and `index` (i64, shape []; the
+///                    number of the draw) of generate
 ///     parameter      the weights; `name` is a parameter's name. Updated in place by train_step
 ///     first_moment, second_moment   AdamW's state of the parameter `name`; updated in place
 ///     cache          keys or values of a decoder, updated in place; dimensions has "capacity"
-///     output         written: `logits`, `loss`, `gradient_norm`, ...
+///     output         written: `logits`, `loss`, `gradient_norm`, ...; `drawn` ([batch, 1] i32) of
+///                    generate, the tokens drawn: -1 where a logit is a NaN (`tokens` is 0 then)
 ///     gradient       written: d loss / d parameter `name`
 /// - `arena` says what the memory of the host's program is for; `device_arena`, that of a device's.
 /// - POLYNOMIAL is a list of [coefficient, {"batch": 1, "sequence": 2}] terms: the sum of

@@ -99,8 +99,9 @@ QUERN_EXPORT int quern_run(quern_model *model, const char *program, const quern_
 /// The result of that name of the last run: `logits`, `loss`, `gradient.<weight name>`, a cache.
 QUERN_EXPORT int quern_result(quern_model *model, const char *name, quern_tensor *result);
 
-/// Continues `prompt` by up to `count` tokens, through prefill and decode. Calls `token` with each
-/// one as it comes; it returns 0 to go on, anything else to stop. Returns how many came, or -1.
+/// Continues `prompt` by up to `count` tokens, through prefill and generate (or decode, where the
+/// library has no generate: the tokens are the same). Calls `token` with each one as it comes; it
+/// returns 0 to go on, anything else to stop. Returns how many came, or -1.
 QUERN_EXPORT int64_t quern_generate(quern_model *model, const int32_t *prompt, size_t prompt_length,
                                     int64_t count, const quern_sampling *sampling,
                                     int (*token)(int32_t token, void *user), void *user);

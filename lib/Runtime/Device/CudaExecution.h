@@ -45,6 +45,7 @@ private:
   const quern_program &code;
   std::array<Slot, 2> slots;
   int64_t started = 0, finished = 0;
+  const char *sent = nullptr; // the inputs that the device has, in the slot that they came through
   std::shared_ptr<cuda::GraphExecutionRecord> graph;
   void *graphArena = nullptr; // whose address the graph holds
   bool usesGraphs = true;
