@@ -33,6 +33,13 @@ struct quern_model {
   std::vector<Tensor> results;         // what it wrote
   std::map<std::string, Block> copies; // on the host, of parameters and results that a GPU holds
   int64_t step = 0;                    // updates so far
+  bool shared = false;                 // somebody has pointers into the weights
+
+  /// Before a run: what was written through pointers shows nowhere.
+  void noticeWrites() const {
+    if (shared)
+      session.weights.changed();
+  }
 };
 
 static thread_local std::string lastError;
@@ -77,7 +84,7 @@ static void expose(quern_model &model, const Tensor &tensor, quern_tensor *to) {
 
 /// Checks an input and makes it a source of numbers.
 static NamedInput inputOf(const quern_tensor &input) {
-  if (input.rank < 0 || input.rank > 8 || int(input.type) < 0 || int(input.type) > 3)
+  if (input.rank < 0 || input.rank > 8 || int(input.type) < 0 || int(input.type) > QUERN_BF16)
     throw UsageError(concat("input '", input.name, "' has an impossible type or rank"));
   Tensor tensor{input.name, Type(int(input.type)), Shape(input.shape, input.shape + input.rank),
                 input.data, nullptr};
@@ -166,6 +173,7 @@ int quern_parameter(quern_model *model, int64_t index, quern_tensor *parameter) 
     const Tensor &tensor = parameterAt(model, index);
     need(parameter, "parameter");
     expose(*model, tensor, parameter);
+    model->shared |= !tensor.device;
     return 0;
   });
 }
@@ -177,6 +185,7 @@ int quern_set_parameter(quern_model *model, int64_t index, const void *data) {
     writeTensor(tensor, [&](const Tensor &to) {
       std::memmove(to.data, data, size_t(to.bytes())); // perhaps what quern_parameter gave
     });
+    model->session.weights.changed();
     return 0;
   });
 }
@@ -226,8 +235,9 @@ int quern_run(quern_model *model, const char *name, const quern_tensor *inputs, 
                         model->step + 1);
     for (const auto &[option, value] : options)
       call->setOption(option, value);
+    model->noticeWrites();
     call->run();
-    model->step += program.has(Role::FirstMoment);
+    model->step += program.updatesParameters();
     model->results = Session::results(*call, model->module);
     if (fresh)
       model->call = std::move(fresh);
@@ -276,6 +286,7 @@ int64_t quern_generate(quern_model *model, const int32_t *prompt, size_t length,
       throw UsageError(
           "sampling is out of range: temperature at least 0, top_k at least 0, top_p above 0 "
           "and at most 1");
+    model->noticeWrites();
     Generator generator(module, model->session.weights, int64_t(length) + count);
     int64_t given = 0;
     generator.generate({prompt, prompt + length}, settings, count, [&](int32_t drawn) {

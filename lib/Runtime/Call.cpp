@@ -42,7 +42,9 @@ Call::Call(const Program &description, const Dimensions &dimensions, Arena &scra
     : program(description), code(scratch.device().codeOf(description)), arena(scratch),
       descriptors(description.arguments.size()) {
   for (const Argument &argument : program.arguments) {
-    Tensor tensor{argument.name, argument.type, {}, nullptr, scratch.device().memory()};
+    const Device &device = scratch.device();
+    Tensor tensor{
+        argument.name, argument.typeOn(device.isHost()), {}, nullptr, arena.device().memory()};
     for (size_t i = 0; i < argument.shape.size(); ++i)
       tensor.shape.push_back(resolve(program, argument, i, dimensions, shapes));
     quern_descriptor &descriptor = descriptors[tensors.size()];
@@ -97,7 +99,9 @@ void Call::bind(size_t i, void *data) {
 void Call::bind(Role role, const ParameterBlock &block) {
   for (size_t i = 0; i < tensors.size(); ++i)
     if (program.arguments[i].role == role)
-      bind(i, block[program.arguments[i].parameter].data);
+      bind(i, block.in(tensors[i].type, program.arguments[i].parameter).data);
+  if (role == Role::Parameter)
+    weights = &block;
 }
 
 bool Call::setOption(const std::string &name, double value) {
@@ -117,6 +121,8 @@ bool Call::setOption(const std::string &name, double value) {
   case Type::I64:
     *static_cast<int64_t *>(option->data) = int64_t(value);
     break;
+  case Type::BF16: // no option is
+    return false;
   }
   return true;
 }
@@ -184,7 +190,13 @@ Execution &Call::executionOf() {
 }
 
 int Call::depth() { return executionOf().depth(); }
-void Call::start() { executionOf().start(arena.reserve(arenaSize)); }
+void Call::start() {
+  if (weights)
+    weights->refresh();
+  executionOf().start(arena.reserve(arenaSize));
+  if (weights && program.updatesParameters())
+    weights->changed();
+}
 void Call::finish() { executionOf().finish(); }
 
 void Call::run() {

@@ -33,7 +33,7 @@ void evaluate(const Module &module, const EvalOptions &options, Device &device) 
     throw Error(concat("data file ", options.data, " has ", span.size,
                        " bytes to evaluate; at least 2 are needed"));
   int64_t sequence = options.sequence, trained = 0;
-  ParameterBlock weights(module, "the weights", device);
+  ParameterBlock weights(module, "the weights", device, {&program});
   if (options.weights.empty()) {
     weights.initialize(options.seed);
     note(concat("no --weights: drew them from seed ", options.seed));

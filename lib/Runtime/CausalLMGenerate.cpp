@@ -145,7 +145,7 @@ void generate(const Module &module, GenerateOptions &options, Device &device) {
   if (!options.ids && !tokenizer && module.vocabulary < 256)
     note(concat("the vocabulary has ", module.vocabulary,
                 " tokens, so this is no model of all bytes; --ids prints token ids"));
-  ParameterBlock weights(module, "the weights", device);
+  ParameterBlock weights(module, "the weights", device, Generator::programs(module));
   SafetensorsFile file(options.weights);
   weights.load(file);
   int64_t length = int64_t(prompt.size()) + options.tokens;

@@ -12,6 +12,14 @@
 
 namespace quern::runtime {
 
+std::vector<const Program *> Generator::programs(const Module &module) {
+  std::vector<const Program *> found;
+  for (const char *name : {"prefill", "decode", "generate"})
+    if (const Program *program = module.find(name))
+      found.push_back(program);
+  return found;
+}
+
 Generator::Generator(const Module &module, const ParameterBlock &weights, int64_t tokens,
                      int64_t window)
     : module(module), weights(weights), prefill(module.find("prefill")),

@@ -57,18 +57,35 @@ std::vector<std::pair<std::string, int64_t>> groups(const Module &module) {
   return result;
 }
 
+/// Bytes of `argument`, as far as `sizes` tell.
+int64_t bytesOf(const Argument &argument, Type type, const Dimensions &sizes) {
+  int64_t bytes = sizeOf(type);
+  for (size_t i = 0; i < argument.shape.size(); ++i) {
+    auto known = sizes.find(argument.dimensions[i]);
+    bytes *= known != sizes.end() ? known->second : std::max<int64_t>(argument.shape[i], 0);
+  }
+  return bytes;
+}
+
 Json describe(const Module &module, const Program &program, const InfoSettings &settings) {
   Dimensions sizes = sizesFor(module, program, settings);
-  Json arguments = Json::array();
-  int64_t state = 0;
+  bool onHost = settings.device.empty() ? module.hasHostCode() : settings.device == "cpu";
+  Json arguments = Json::array(), weights = Json::object();
+  int64_t state = 0, caches = 0;
   for (const Argument &argument : program.arguments) {
+    Type type = argument.typeOn(onHost);
+    int64_t bytes = bytesOf(argument, type, sizes);
+    if (argument.role == Role::Parameter)
+      weights[nameOf(type)] = weights.value(nameOf(type), int64_t(0)) + bytes;
+    if (argument.role == Role::Cache)
+      caches += bytes;
     if (argument.role == Role::FirstMoment || argument.role == Role::SecondMoment)
       state += countElements(argument.shape, argument.name) * sizeOf(argument.type);
     if (argument.role == Role::Input || argument.role == Role::Output ||
         argument.role == Role::Cache || argument.role == Role::Option ||
         argument.role == Role::State)
       arguments.push_back({{"name", argument.name},
-                           {"type", nameOf(argument.type)},
+                           {"type", nameOf(type)},
                            {"shape", argument.shape},
                            {"dimensions", argument.dimensions}});
   }
@@ -84,6 +101,8 @@ Json describe(const Module &module, const Program &program, const InfoSettings &
   }
   entry["arena"] = arena;
   entry["arena_bytes"] = int64_t(total);
+  entry["weights_bytes"] = weights;
+  entry["cache_bytes"] = caches;
   entry["optimizer_state_bytes"] = state;
   entry["arguments"] = arguments;
   return entry;
@@ -140,6 +159,7 @@ Json describe(const Module &module, const InfoSettings &settings) {
                                {"decay", parameter.decay}});
   info["target"] = {{"triple", module.triple},
                     {"cpu", module.cpu},
+                    {"precision", module.precision},
                     {"requires", module.requires_},
                     {"missing_here", missingFeatures(module.requires_)}};
   info["threads"] = threads();
@@ -196,8 +216,8 @@ void print(const Json &info) {
     std::printf("context     unlimited\n");
   std::printf("vocabulary  %lld\n", info["vocabulary"].get<long long>());
   std::vector<std::string> features = info["target"]["requires"].get<std::vector<std::string>>();
-  std::printf("target      %s, %s\n", text(info["target"]["cpu"]).c_str(),
-              text(info["target"]["triple"]).c_str());
+  std::printf("target      %s, %s, precision %s\n", text(info["target"]["cpu"]).c_str(),
+              text(info["target"]["triple"]).c_str(), text(info["target"]["precision"]).c_str());
   if (!info["target"]["missing_here"].empty())
     std::printf("            cannot run here: this processor lacks %s\n",
                 join(info["target"]["missing_here"].get<std::vector<std::string>>(), ", ").c_str());
@@ -210,6 +230,12 @@ void print(const Json &info) {
                 sizeText(program["sizes"], program["arguments"]).c_str());
     if (!program["flops"].is_null())
       std::printf("    %-26s %.3g GFLOP\n", "work", program["flops"].get<double>() * 1e-9);
+    for (const auto &[type, bytes] : program["weights_bytes"].items())
+      std::printf("    %-26s %s\n", concat("weights in ", type).c_str(),
+                  formatBytes(bytes.get<double>()).c_str());
+    if (program["cache_bytes"] != 0)
+      std::printf("    %-26s %s\n", "caches",
+                  formatBytes(program["cache_bytes"].get<double>()).c_str());
     std::printf("    %-26s %s\n", "arena",
                 formatBytes(program["arena_bytes"].get<double>()).c_str());
     for (const Json &use : program["arena"])

@@ -84,7 +84,7 @@ void ParameterBlock::load(const SafetensorsFile &file, const std::string &prefix
     note(concat("names in ", file.path(), " differ by the prefix '", renaming.strip, renaming.add,
                 "'; matched them without it"));
   std::set<std::string> used;
-  std::set<std::string> converted;
+  std::set<std::string> converted, rounded;
   for (const Tensor &tensor : wanted) {
     const FileTensor *source = file.find(renaming.apply(tensor.name));
     if (!source)
@@ -98,10 +98,14 @@ void ParameterBlock::load(const SafetensorsFile &file, const std::string &prefix
                          "; use the weights of this model, or change the sizes in the model text"));
     writeTensor(tensor, [&](const Tensor &to) {
       if (convertTensor(*source, to, file.path()))
-        converted.insert(source->type);
+        (to.type == Type::BF16 ? rounded : converted).insert(source->type);
     });
     used.insert(source->name);
   }
+  changed();
+  for (const std::string &type : rounded)
+    note(concat("rounded ", type, " weights of ", file.path(),
+                " to bf16, in which this program keeps them"));
   for (const std::string &type : converted)
     note(concat("converted ", type, " weights of ", file.path(), " to the model's type"));
   std::vector<std::string> extra;

@@ -17,8 +17,8 @@ static const char *const roleNames[] = {"input",     "option",       "state",
                                         "parameter", "first_moment", "second_moment",
                                         "cache",     "output",       "gradient"};
 
-static Type typeOf(const Json &entry) {
-  auto text = entry.at("type").get<std::string>();
+static Type typeOf(const Json &entry, const char *key = "type") {
+  auto text = entry.at(key).get<std::string>();
   if (auto type = parseType(text))
     return *type;
   throw Error("unknown type '" + text + "'");
@@ -49,7 +49,7 @@ static Parameter parameterOf(const Json &entry) {
   };
   countElements(parameter.shape, "parameter '" + parameter.name + "'");
   if (parameter.type != Type::F32 && parameter.type != Type::F64)
-    throw fail("is not of a floating-point type");
+    throw fail("is not of type f32 or f64");
   if (parameter.layers && (parameter.shape.empty() || parameter.shape[0] != parameter.layers))
     throw fail("is not stacked along its layers");
   if (parameter.perLayer() && !parameter.layers)
@@ -64,6 +64,8 @@ static Argument argumentOf(const Json &entry, const Module &module) {
   Argument argument;
   argument.name = entry.at("name").get<std::string>();
   argument.type = typeOf(entry);
+  argument.deviceType =
+      entry.contains("device_type") ? typeOf(entry, "device_type") : argument.type;
   argument.shape = entry.at("shape").get<Shape>();
   if (argument.shape.size() > 8)
     throw Error("argument '" + argument.name + "' has more than 8 dimensions");
@@ -87,8 +89,13 @@ static Argument argumentOf(const Json &entry, const Module &module) {
     size_t i = 0;
     while (i < module.parameters.size() && module.parameters[i].name != argument.name)
       ++i;
+    auto agrees = [&](Type type) {
+      Type own = module.parameters[i].type;
+      bool mayBeNarrow = argument.role == Role::Parameter && own == Type::F32;
+      return type == own || (mayBeNarrow && type == Type::BF16);
+    };
     if (i == module.parameters.size() || module.parameters[i].shape != argument.shape ||
-        module.parameters[i].type != argument.type)
+        !agrees(argument.type) || !agrees(argument.deviceType))
       throw Error("argument '" + argument.name + "' does not agree with a parameter");
     argument.parameter = i;
     break;
@@ -109,6 +116,10 @@ static Argument argumentOf(const Json &entry, const Module &module) {
   default:
     break;
   }
+  bool isNarrow = argument.type == Type::BF16 || argument.deviceType == Type::BF16;
+  if (isNarrow && argument.role != Role::Parameter && argument.role != Role::Cache)
+    throw Error("argument '" + argument.name +
+                "' is bf16, which parameters and caches alone may be");
   return argument;
 }
 
@@ -134,6 +145,10 @@ static Program programOf(const Json &entry, const Module &module, const quern_pr
   } catch (const std::exception &error) {
     throw Error("in program '" + program.name + "': " + error.what());
   }
+  for (const Argument &argument : program.arguments)
+    if (argument.role == Role::Parameter && program.updatesParameters() &&
+        (argument.type == Type::BF16 || argument.deviceType == Type::BF16))
+      throw Error("program '" + program.name + "' updates '" + argument.name + "' in bf16");
   program.code = findCode(table, program.name);
   bool forDevice = false;
   for (const quern_device_code *code = module.deviceCodes; code->architecture; ++code) {
@@ -165,6 +180,7 @@ Module Module::parse(const char *json, const quern_program *table,
       module.triple = target.value("triple", "");
       module.cpu = target.value("cpu", "");
       module.requires_ = target.value("requires", std::vector<std::string>());
+      module.precision = target.value("precision", "f32");
     }
     if (root.contains("device"))
       module.devicePrecision = root.at("device").value("precision", "");

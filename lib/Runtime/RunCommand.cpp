@@ -108,14 +108,14 @@ struct Series {
 class Runner {
 public:
   Runner(const Module &module, const RunSettings &settings, Device &device)
-      : module(module), settings(settings), arena(device), session(module, device),
-        program(module.get(settings.program)) {}
+      : module(module), settings(settings), arena(device), program(module.get(settings.program)),
+        session(module, device, {&program}) {}
 
   void run() {
     if (settings.ceiling && !arena.device().isHost())
       throw UsageError("--ceiling measures the processor, which this run does not use; leave it "
                        "out, or use --device=cpu");
-    bool updates = program.has(Role::FirstMoment);
+    bool updates = program.updatesParameters();
     if (!updates && settings.steps != 1)
       throw UsageError(concat("--steps is for programs that update weights; '", program.name,
                               "' does not. Use --repeat to measure it"));
@@ -268,8 +268,8 @@ private:
   const Module &module;
   const RunSettings &settings;
   Arena arena;
-  Session session;
   const Program &program;
+  Session session;
   std::unique_ptr<SafetensorsFile> file;
   NamedInputs inputs;
   std::map<std::string, Series> series;

@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===------------------------------------------------------------------------------------------===//
+#include "quern/Runtime/Bfloat.h"
 #include "quern/Runtime/Error.h"
 #include "quern/Runtime/Safetensors.h"
 
@@ -179,13 +180,6 @@ static float fromHalf(uint16_t half) {
   return value;
 }
 
-static float fromBfloat(uint16_t half) {
-  uint32_t bits = uint32_t(half) << 16;
-  float value;
-  std::memcpy(&value, &bits, 4);
-  return value;
-}
-
 template <typename To, typename From, typename Convert>
 static void convertAll(const FileTensor &from, void *to, Convert convert) {
   auto *out = static_cast<To *>(to);
@@ -196,17 +190,17 @@ static void convertAll(const FileTensor &from, void *to, Convert convert) {
   }
 }
 
-template <typename To>
-static bool convertFloats(const FileTensor &from, void *to) {
-  auto same = [](auto value) { return value; };
+/// `convert` makes an element of `to` of a float or a double.
+template <typename To, typename Convert>
+static bool convertFloats(const FileTensor &from, void *to, Convert convert) {
   if (from.type == "F32")
-    convertAll<To, float>(from, to, same);
+    convertAll<To, float>(from, to, convert);
   else if (from.type == "F64")
-    convertAll<To, double>(from, to, same);
+    convertAll<To, double>(from, to, convert);
   else if (from.type == "F16")
-    convertAll<To, uint16_t>(from, to, fromHalf);
+    convertAll<To, uint16_t>(from, to, [&](uint16_t half) { return convert(fromHalf(half)); });
   else if (from.type == "BF16")
-    convertAll<To, uint16_t>(from, to, fromBfloat);
+    convertAll<To, uint16_t>(from, to, [&](uint16_t half) { return convert(fromBfloat(half)); });
   else
     return false;
   return true;
@@ -237,16 +231,19 @@ static bool convertAnyIntegers(const FileTensor &from, const Tensor &to, const s
 }
 
 bool convertTensor(const FileTensor &from, const Tensor &to, const std::string &path) {
-  static const char *const same[] = {"F32", "F64", "I32", "I64"};
+  static const char *const same[] = {"F32", "F64", "I32", "I64", "BF16"};
   if (from.type == same[int(to.type)]) {
     if (from.elements)
       std::memcpy(to.data, from.data, size_t(from.elements * sizeOf(to.type)));
     return false;
   }
-  bool done = to.type == Type::F32   ? convertFloats<float>(from, to.data)
-              : to.type == Type::F64 ? convertFloats<double>(from, to.data)
-              : to.type == Type::I32 ? convertAnyIntegers<int32_t>(from, to, path)
-                                     : convertAnyIntegers<int64_t>(from, to, path);
+  auto plain = [](auto value) { return value; };
+  auto half = [](auto value) { return toBfloat(value); };
+  bool done = to.type == Type::F32    ? convertFloats<float>(from, to.data, plain)
+              : to.type == Type::F64  ? convertFloats<double>(from, to.data, plain)
+              : to.type == Type::BF16 ? convertFloats<uint16_t>(from, to.data, half)
+              : to.type == Type::I32  ? convertAnyIntegers<int32_t>(from, to, path)
+                                      : convertAnyIntegers<int64_t>(from, to, path);
   if (!done)
     throw Error(concat("tensor '", from.name, "' in ", path, " has dtype ", from.type,
                        ", which cannot be converted to the program's ", nameOf(to.type),

@@ -16,16 +16,13 @@ namespace quern::runtime {
 
 void writeSafetensors(const std::string &path, std::vector<Tensor> tensors,
                       const std::map<std::string, std::string> &metadata) {
-  static const char *const types[] = {"F32", "F64", "I32", "I64"};
+  static const char *const types[] = {"F32", "F64", "I32", "I64", "BF16"};
   // Wide elements first keeps every tensor aligned, as the format's own writer does.
-  std::vector<Tensor> narrow;
-  size_t wide = 0;
-  for (Tensor &tensor : tensors)
-    if (sizeOf(tensor.type) == 8)
-      std::swap(tensors[wide++], tensor);
-    else
-      narrow.push_back(tensor);
-  std::copy(narrow.begin(), narrow.end(), tensors.begin() + int64_t(wide));
+  std::vector<Tensor> ordered;
+  for (int64_t bytes : {8, 4, 2})
+    std::copy_if(tensors.begin(), tensors.end(), std::back_inserter(ordered),
+                 [&](const Tensor &tensor) { return sizeOf(tensor.type) == bytes; });
+  tensors = std::move(ordered);
   nlohmann::ordered_json header;
   if (!metadata.empty())
     header["__metadata__"] = metadata;

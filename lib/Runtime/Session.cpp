@@ -10,8 +10,8 @@
 
 namespace quern::runtime {
 
-Session::Session(const Module &module, Device &device)
-    : module(module), weights(module, "the weights", device) {}
+Session::Session(const Module &module, Device &device, const std::vector<const Program *> &users)
+    : module(module), weights(module, "the weights", device, users) {}
 
 /// "tokens (i32, batch x sequence)".
 static std::string describe(const Argument &argument) {
@@ -150,11 +150,11 @@ Call Session::prepare(const Program &program, const NamedInputs &inputs, Arena &
   Dimensions dimensions = checkedDimensions(program, inputs);
   Call call(program, dimensions, arena, shapesOf(inputs));
   call.bind(Role::Parameter, weights);
-  if (program.has(Role::FirstMoment) && first.empty()) {
+  if (program.updatesParameters() && first.empty()) {
     first = ParameterBlock(module, "the optimizer's first moments", arena.device());
     second = ParameterBlock(module, "the optimizer's second moments", arena.device());
   }
-  if (program.has(Role::FirstMoment)) {
+  if (program.updatesParameters()) {
     call.bind(Role::FirstMoment, first);
     call.bind(Role::SecondMoment, second);
   }

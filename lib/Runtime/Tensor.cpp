@@ -10,15 +10,18 @@
 
 namespace quern::runtime {
 
-static const char *const typeNames[] = {"f32", "f64", "i32", "i64"};
+static const char *const typeNames[] = {"f32", "f64", "i32", "i64", "bf16"};
 
-int64_t sizeOf(Type type) { return type == Type::F32 || type == Type::I32 ? 4 : 8; }
+int64_t sizeOf(Type type) {
+  static const int64_t bytes[] = {4, 8, 4, 8, 2};
+  return bytes[int(type)];
+}
 const char *nameOf(Type type) { return typeNames[int(type)]; }
 
 std::optional<Type> parseType(std::string_view name) {
-  for (int i = 0; i < 4; ++i)
+  for (size_t i = 0; i < std::size(typeNames); ++i)
     if (name == typeNames[i])
-      return Type(i);
+      return Type(int(i));
   return std::nullopt;
 }
 

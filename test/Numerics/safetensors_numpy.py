@@ -4,15 +4,26 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #
 # ===----------------------------------------------------------------------------------------------===#
-"""read(path) and write(path, arrays) of safetensors files, for tests: dicts of NumPy arrays."""
+"""read(path) and write(path, arrays) of safetensors files, for tests: dicts of NumPy arrays. NumPy has no bf16: such
+tensors are arrays of uint16, which `bf16(x)` rounds to and `from_bf16(x)` reads."""
 
 import json
 import struct
 
 import numpy as np
 
-TYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "BOOL": np.bool_}
+TYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "BOOL": np.bool_, "BF16": np.uint16}
 NAMES = {np.dtype(kind): name for name, kind in TYPES.items()}
+
+
+def bf16(x):
+    """To nearest, ties to even."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def from_bf16(x):
+    return (np.asarray(x).astype(np.uint32) << 16).view(np.float32)
 
 
 def read(path):

@@ -41,7 +41,8 @@ public:
   /// Makes argument `i` use `data` in the device's memory, which has the resolved shape and is
   /// aligned as programs want it.
   void bind(size_t i, void *data);
-  /// Binds all arguments of `role` (parameter, first_moment, ...) to the tensors of `block`.
+  /// Binds all arguments of `role` (parameter, first_moment, ...) to the tensors of `block`, which
+  /// must stay where it is. Copies of weights in bf16 are up to date in every run.
   void bind(Role role, const ParameterBlock &block);
   /// Writes a scalar option; returns false if the program has none of that name.
   bool setOption(const std::string &name, double value);
@@ -72,6 +73,7 @@ private:
   Arena &arena;
   int64_t arenaSize = 0;
   bool prepared = false;
+  const ParameterBlock *weights = nullptr;
   std::vector<Tensor> tensors;
   std::vector<quern_descriptor> descriptors;
   std::vector<quern_descriptor *> pointers;

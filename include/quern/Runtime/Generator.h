@@ -24,6 +24,9 @@ namespace quern::runtime {
 /// read again from position 0, so that the model never sees a position that it was not made for.
 class Generator {
 public:
+  /// Those of `module` that a generator runs: users of its weights.
+  static std::vector<const Program *> programs(const Module &module);
+
   /// `tokens` is the length that the text may reach (prompt and what follows); the caches hold as
   /// many, or as many as the context or `window` (0: no window) if that is less. Throws UsageError
   /// if there is neither `prefill` nor `decode`.

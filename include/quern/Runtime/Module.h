@@ -66,11 +66,13 @@ enum class Role {
 struct Argument {
   std::string name;
   Role role = Role::Input;
-  Type type = Type::F32;
+  Type type = Type::F32, deviceType = Type::F32;    // in programs of the host, and of a device
   Shape shape;                                      // -1: known at run time
   std::vector<std::string> dimensions;              // "" where unnamed; as long as shape
   size_t parameter = 0;                             // index, for the roles of parameters
   std::optional<std::pair<int64_t, int64_t>> range; // of the values of an integer input
+
+  Type typeOn(bool host) const { return host ? type : deviceType; }
 };
 
 struct Program {
@@ -83,6 +85,8 @@ struct Program {
   /// The argument of that name and role, or null.
   const Argument *find(const std::string &argument, Role role) const;
   bool has(Role role) const;
+  /// Whether it writes the parameters that it takes, as AdamW does with its moments.
+  bool updatesParameters() const { return has(Role::FirstMoment); }
   /// The sizes that are compiled in, by name ({batch: 4, ...}).
   Dimensions fixedDimensions() const;
 };
@@ -93,7 +97,7 @@ struct Module {
   std::string triple, cpu;
   std::vector<std::string> requires_;
   const quern_device_code *deviceCodes = nullptr; // ends with a row whose architecture is null
-  std::string devicePrecision;                    // "f32", "bf16"; "" without code for a device
+  std::string precision, devicePrecision;         // "f32", "bf16"; "" without code for a device
   std::vector<Parameter> parameters;
   std::vector<Program> programs;
   std::string text; // the JSON itself

@@ -27,8 +27,10 @@
 ///                                   "shape": [-1, -1], "dimensions": ["batch", "sequence"]},
 ///                                   ...]}]}
 ///
-/// - `precision` says how activations are stored, f32 or bf16; arguments have the types listed.
-/// - `device` is there when device programs are; their memory is laid out as the host's is.
+/// - `precision` is bf16 where programs store weights and caches (of the host) or activations too
+///   (of a device) in 16 bits, else f32; arguments have the types listed.
+/// - `device` is there when device programs are; their memory is laid out as the host's is, but for
+///   arguments that say `"device_type": "bf16"` beside their `type`, the host's.
 /// - `layers` is 0 for a parameter outside rolled layers; otherwise it is the leading dimension of
 ///   `shape`. A `file` that contains `{layer}` names one tensor a layer; without it the file holds
 ///   the stacked tensor. `context` is 0 when the text sets no limit; `vocabulary` is the size of
@@ -36,8 +38,11 @@
 /// - `initializer.kind` is zeros, ones, normal (scale: standard deviation), uniform (scale: the
 /// bound;
 ///   values lie in [-scale, scale)) or residual (GPT-2: normal with scale / sqrt(2 x layers)).
-/// - `type` is f32, f64, i32 or i64. A dimension is -1 where it is known only at run time; two
-///   dimensions of one program with the same name in `dimensions` are equal ("" means unnamed).
+/// - `type` is f32, f64, i32 or i64, and bf16 for caches and for parameters of programs that do not
+///   update them: those whose f32 parameters are factors of products or tables of embeddings may
+///   take them rounded to nearest, ties to even. `parameters` lists the model's own types. A
+///   dimension is -1 where it is known only at run time; two dimensions of one program with the
+///   same name in `dimensions` are equal ("" means unnamed).
 /// - `role` is one of
 ///     input          read; `tokens`, `targets` (i32; -1 in targets is ignored), ...
 ///                    An integer input may say which values it takes: "range": [low, high], both

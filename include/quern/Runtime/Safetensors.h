@@ -58,8 +58,9 @@ private:
 };
 
 /// Copies the numbers of `from` into `to` (whose shape the caller has compared), converting F16 and
-/// BF16 exactly, F64 to f32 by rounding, and integers if every value fits. Returns true if types
-/// differed. Throws Error naming tensor, file and both types for what cannot be converted.
+/// BF16 to wider types exactly, F64 to f32 and whatever is wider to bf16 by rounding (once, to
+/// nearest, ties to even), and integers if every value fits. Returns true if types differed. Throws
+/// Error naming tensor, file and both types for what cannot be converted.
 bool convertTensor(const FileTensor &from, const Tensor &to, const std::string &path);
 
 /// Writes the tensors under their names, atomically (see OutputFile).

@@ -29,7 +29,8 @@ using NamedInputs = std::map<std::string, NamedInput>;
 
 class Session {
 public:
-  Session(const Module &module, Device &device);
+  /// `users` are the programs that it will be asked to prepare; none: all of them.
+  Session(const Module &module, Device &device, const std::vector<const Program *> &users = {});
 
   const Module &module;
   ParameterBlock weights;

@@ -20,8 +20,8 @@
 
 namespace quern::runtime {
 
-/// Element types of programs.
-enum class Type { F32, F64, I32, I64 };
+/// Element types of programs. BF16 is a type of storage: the upper half of an f32.
+enum class Type { F32, F64, I32, I64, BF16 };
 
 /// Bytes of one element.
 int64_t sizeOf(Type type);

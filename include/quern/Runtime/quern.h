@@ -37,7 +37,13 @@ extern "C" {
 /// A model with its weights in memory.
 typedef struct quern_model quern_model;
 
-typedef enum quern_type { QUERN_F32 = 0, QUERN_F64 = 1, QUERN_I32 = 2, QUERN_I64 = 3 } quern_type;
+typedef enum quern_type {
+  QUERN_F32 = 0,
+  QUERN_F64 = 1,
+  QUERN_I32 = 2,
+  QUERN_I64 = 3,
+  QUERN_BF16 = 4 /* 16 bits: the upper half of an f32; caches of programs that keep them so */
+} quern_type;
 
 /// A dense row-major tensor.
 typedef struct quern_tensor {
@@ -78,8 +84,11 @@ QUERN_EXPORT int quern_load_weights(quern_model *model, const char *path);
 QUERN_EXPORT int quern_save_weights(quern_model *model, const char *path);
 
 /// Number of parameters as weight files hold them (one a layer), and view `index` of them: its data
-/// is the model's own memory, which may be read and written. On a GPU it is a copy, made by this
-/// call and valid until the next one for the same parameter.
+/// is the model's own memory, which may be read, and written between runs. On a GPU it is a copy,
+/// made by this call and valid until the next one for the same parameter. Programs that take
+/// weights in bf16 (quern_description says so) round them again in each run after this was called
+/// on the processor, for there is no other way to know what was written; where that takes too long,
+/// use quern_set_parameter and quern_load_weights alone.
 QUERN_EXPORT int64_t quern_parameter_count(const quern_model *model);
 QUERN_EXPORT int quern_parameter(quern_model *model, int64_t index, quern_tensor *parameter);
 /// Overwrites parameter `index`, on any device, with the numbers at `data`: as many, and of the

@@ -5,6 +5,7 @@
 //
 //===------------------------------------------------------------------------------------------===//
 #include "lib/Runtime/Device/CodeChoice.h"
+#include "quern/Runtime/Bfloat.h"
 #include "quern/Runtime/Call.h"
 #include "quern/Runtime/Device.h"
 
@@ -339,6 +340,42 @@ TEST_F(Gpu, AddressesAreAligned) {
   for (size_t i = 0; i < tinyModule().parameters.size(); ++i)
     aligned &= reinterpret_cast<uintptr_t>(weights[i].data) % 256 == 0;
   EXPECT_TRUE(aligned);
+}
+
+// A GPU may take weights in another type than the host (Program.h).
+TEST_F(Gpu, WeightsAreRoundedOnTheirWay) {
+  open();
+  Module model = Module::parse(R"({"quern": 1, "model": "m", "kind": "other",
+    "parameters": [{"name": "w", "file": "w", "type": "f32", "shape": [5],
+                    "initializer": {"kind": "normal", "scale": 1}}],
+    "programs": [{"name": "apply", "arguments": [
+      {"name": "w", "role": "parameter", "type": "f32", "device_type": "bf16", "shape": [5]}]}]})",
+                               none, codes);
+  const std::vector<const Program *> users = {&model.programs[0]};
+  ParameterBlock onHost(model, "weights", hostDevice(), users),
+      narrow(model, "weights", *device, users), wide(model, "weights", *device);
+  EXPECT_EQ(onHost[0].type, Type::F32);
+  EXPECT_EQ(narrow[0].type, Type::BF16);
+  EXPECT_EQ(wide[0].type, Type::F32);
+  for (ParameterBlock *block : {&onHost, &narrow, &wide})
+    block->initialize(3);
+  auto expectRounded = [&](const Tensor &tensor) {
+    readTensor(tensor, [&](const Tensor &halves) {
+      for (int64_t i = 0; i < 5; ++i)
+        EXPECT_EQ(static_cast<uint16_t *>(halves.data)[i],
+                  toBfloat(static_cast<float *>(onHost[0].data)[i]));
+    });
+  };
+  expectRounded(narrow[0]);
+  const Tensor &copy = wide.in(Type::BF16, 0);
+  wide.refresh();
+  expectRounded(copy);
+  // What is written to the GPU reaches its copy.
+  onHost.initialize(4);
+  writeTensor(wide[0], [&](const Tensor &to) { std::memcpy(to.data, onHost[0].data, 20); });
+  wide.changed();
+  wide.refresh();
+  expectRounded(copy);
 }
 
 TEST_F(Gpu, ClustersAreLaunched) {
