@@ -30,6 +30,43 @@ using namespace mlir;
 
 namespace {
 
+/// f32 to bf16, rounded to nearest, ties to even. LLVM would call a library that not every system
+/// has, or use AVX512-BF16's instruction, which makes denormal numbers zero.
+bool expandRounding(arith::TruncFOp op) {
+  Type from = op.getIn().getType(), to = op.getType();
+  if (!getElementTypeOrSelf(from).isF32() || !getElementTypeOrSelf(to).isBF16())
+    return false;
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  auto like = [&](Type element) -> Type {
+    auto vector = dyn_cast<VectorType>(from);
+    return vector ? Type(vector.clone(element)) : element;
+  };
+  Type words = like(b.getI32Type()), halves = like(b.getI16Type());
+  auto number = [&](int64_t value) -> Value {
+    return arith::ConstantOp::create(
+        b, loc,
+        isa<VectorType>(words)
+            ? TypedAttr(DenseElementsAttr::get(cast<ShapedType>(words),
+                                               b.getI32IntegerAttr(static_cast<int32_t>(value))))
+            : TypedAttr(b.getI32IntegerAttr(static_cast<int32_t>(value))));
+  };
+  Value bits = arith::BitcastOp::create(b, loc, words, op.getIn());
+  Value half = arith::ShRUIOp::create(b, loc, bits, number(16));
+  Value odd = arith::AndIOp::create(b, loc, half, number(1));
+  Value rounded =
+      arith::AddIOp::create(b, loc, arith::AddIOp::create(b, loc, bits, odd), number(0x7FFF));
+  rounded = arith::ShRUIOp::create(b, loc, rounded, number(16));
+  // A NaN stays one, whatever its fraction.
+  Value isNaN = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO, op.getIn(), op.getIn());
+  Value quiet = arith::OrIOp::create(b, loc, half, number(0x40));
+  Value result = arith::SelectOp::create(b, loc, isNaN, quiet, rounded);
+  result = arith::TruncIOp::create(b, loc, halves, result);
+  op.replaceAllUsesWith(arith::BitcastOp::create(b, loc, to, result).getResult());
+  op.erase();
+  return true;
+}
+
 struct ExpandMath : quern::cpu::impl::ExpandMathBase<ExpandMath> {
   using ExpandMathBase::ExpandMathBase;
 
@@ -40,20 +77,31 @@ struct ExpandMath : quern::cpu::impl::ExpandMathBase<ExpandMath> {
       return signalPassFailure();
     }
     bool hasAvx512 = machine->vectorBytes == 64;
-    getOperation()->walk([&](Operation *op) {
-      if (op->getNumOperands() != 1 || op->getNumResults() != 1)
-        return;
+    // Code of other targets lies in modules of its own.
+    SmallVector<Operation *> all;
+    getOperation()->walk<WalkOrder::PreOrder>([&](Operation *op) {
+      if (op != getOperation() && op->hasTrait<OpTrait::SymbolTable>())
+        return WalkResult::skip();
+      if (op->getNumOperands() == 1 && op->getNumResults() == 1)
+        all.push_back(op);
+      return WalkResult::advance();
+    });
+    for (Operation *op : all) {
       Type type = op->getResult(0).getType();
       auto vector = dyn_cast<VectorType>(type);
       if (vector && (vector.getRank() != 1 || vector.isScalable()))
-        return;
+        continue;
+      if (auto rounding = dyn_cast<arith::TruncFOp>(op)) {
+        numExpanded += expandRounding(rounding);
+        continue;
+      }
       if (!getElementTypeOrSelf(type).isF32() || (!vector && !type.isF32()))
-        return;
+        continue;
       OpBuilder builder(op);
       quern::emission::ElementaryFunctions functions(builder, op->getLoc(), type, hasAvx512);
       if (quern::emission::expand(op, functions))
         ++numExpanded;
-    });
+    }
   }
 };
 

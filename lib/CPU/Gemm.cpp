@@ -32,14 +32,17 @@ Value shareSizes(Matrix &a, Matrix &b, Matrix &c, bool transposeA, bool transpos
   return depthOfA;
 }
 
+/// C, its bias and the like have one type, f32 or f64; A and B, the first two buffers, have it too,
+/// or are bf16 where it is f32.
 LogicalResult check(Operation *op, ValueRange buffers) {
-  Type element = cast<MemRefType>(buffers[0].getType()).getElementType();
+  Type element = cast<MemRefType>(buffers.back().getType()).getElementType();
   if (!element.isF32() && !element.isF64())
     return op->emitOpError("has no emitter for the CPU on elements of type ")
            << element << "; use f32 or f64";
-  for (Value buffer : buffers) {
+  for (auto [number, buffer] : llvm::enumerate(buffers)) {
     auto type = cast<MemRefType>(buffer.getType());
-    if (type.getElementType() != element)
+    bool isWidened = number < 2 && element.isF32() && type.getElementType().isBF16();
+    if (type.getElementType() != element && !isWidened)
       return op->emitOpError("mixes elements of type ")
              << element << " and " << type.getElementType();
     if (!hasContiguousRows(buffer))

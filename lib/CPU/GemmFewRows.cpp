@@ -67,9 +67,9 @@ static void alongMemory(Emission &e, const Matrix &a, const Matrix &b, int64_t d
       e.forLoop(e.index(0), epilogue.c.rows, 1, [&](Value row) {
         SmallVector<Value> factors;
         for (int64_t i = 0; i < count; ++i) {
-          Value element = memref::LoadOp::create(
-              e.builder, e.loc, a.flat, ValueRange{add(e, a.position(e, row), add(e, k, i))});
-          factors.push_back(vector::BroadcastOp::create(e.builder, e.loc, tile.vector, element));
+          Value factor =
+              element(e, epilogue.c.type(), a.flat, add(e, a.position(e, row), add(e, k, i)));
+          factors.push_back(vector::BroadcastOp::create(e.builder, e.loc, tile.vector, factor));
         }
         forColumns([&](Value column, Value mask) {
           Value position = sumPosition(range, row, column);
@@ -137,9 +137,8 @@ static void alongColumns(Emission &e, const Matrix &a, const Matrix &b, const Ep
         SmallVector<Value> none(tile.vectors, splat(e, tile.vector, 0));
         SmallVector<Value> sums =
             e.forLoop(e.index(0), all.size, 1, none, [&](Value k, ValueRange sums) {
-              Value element =
-                  memref::LoadOp::create(e.builder, e.loc, a.flat, ValueRange{add(e, x, k)});
-              Value factor = vector::BroadcastOp::create(e.builder, e.loc, tile.vector, element);
+              Value factor = element(e, epilogue.c.type(), a.flat, add(e, x, k));
+              factor = vector::BroadcastOp::create(e.builder, e.loc, tile.vector, factor);
               Value from = add(e, b.position(e, k), column);
               SmallVector<Value> next;
               for (int64_t j = 0; j < tile.vectors; ++j)

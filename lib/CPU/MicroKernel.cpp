@@ -72,11 +72,24 @@ Value laneMask(Emission &e, VectorType type, Value count) {
                                       ValueRange{count});
 }
 
+/// `value`, a number or a vector, in `type`.
+static Value widened(Emission &e, Type type, Value value) {
+  return value.getType() == type ? value : arith::ExtFOp::create(e.builder, e.loc, type, value);
+}
+
+Value element(Emission &e, Type type, Value memref, Value position) {
+  return widened(e, type, memref::LoadOp::create(e.builder, e.loc, memref, ValueRange{position}));
+}
+
 Value load(Emission &e, VectorType type, Value memref, Value position, Value mask) {
+  VectorType stored = type.clone(cast<MemRefType>(memref.getType()).getElementType());
+  Value value;
   if (!mask)
-    return vector::LoadOp::create(e.builder, e.loc, type, memref, ValueRange{position});
-  return vector::MaskedLoadOp::create(e.builder, e.loc, type, memref, ValueRange{position}, mask,
-                                      splat(e, type, 0));
+    value = vector::LoadOp::create(e.builder, e.loc, stored, memref, ValueRange{position});
+  else
+    value = vector::MaskedLoadOp::create(e.builder, e.loc, stored, memref, ValueRange{position},
+                                         mask, splat(e, stored, 0));
+  return widened(e, type, value);
 }
 
 void store(Emission &e, Value vector, Value memref, Value position, Value mask) {

@@ -47,8 +47,11 @@ mlir::Value splat(Emission &e, mlir::Type type, double value);
 /// True in the first `count` lanes (none when negative).
 mlir::Value laneMask(Emission &e, mlir::VectorType type, mlir::Value count);
 
+/// The element at `memref[position]` (rank 1), widened to `type` where memory holds a narrower one.
+mlir::Value element(Emission &e, mlir::Type type, mlir::Value memref, mlir::Value position);
+
 /// Loads and stores of a vector at `memref[position]` (rank 1); lanes where `mask` (may be null) is
-/// false are neither read nor written, and read as 0.
+/// false are neither read nor written, and read as 0. Loads widen as `element` does.
 mlir::Value load(Emission &e, mlir::VectorType type, mlir::Value memref, mlir::Value position,
                  mlir::Value mask = {});
 void store(Emission &e, mlir::Value vector, mlir::Value memref, mlir::Value position,

@@ -20,13 +20,17 @@ LogicalResult emit(kernel::CacheAppendOp op, ValueRange operands, Emission &e) {
   int64_t last = type.getRank() - 1;
   if (last < 2)
     return op.emitOpError("x has rank ") << type.getRank() << ", not [B, T, ...]";
+  // What is only copied keeps its bits.
+  auto cache = cast<MemRefType>(host.getOutputs()[0].getType());
+  bool isCopy = type.getElementType() == cache.getElementType();
+  Type compute = isCopy ? type.getElementType() : computeType(type.getElementType());
   Value rows = e.leadingSize(host.getX(), last), columns = e.dim(host.getX(), last);
   forRows(e, rows, columns, operands, [&](Team &team, Value row, ValueRange onDevice) {
     Thread &t = team.t;
     kernel::CacheAppendOp::Adaptor in(onDevice, op);
     SmallVector<Value> source = rowIndices(t, in.getX(), row), target = source;
     target[1] = addIndex(t, target[1], loadOffset(t, in.getOffset()));
-    Team::Part x = team.read(rowAt(t, in.getX(), source), type.getElementType());
+    Team::Part x = team.read(rowAt(t, in.getX(), source), compute);
     team.write(x, rowAt(t, in.getOutputs()[0], target),
                [](ValueRange element) { return element[0]; });
   });

@@ -7,6 +7,8 @@
 
 #include "quern/Target/Lowering.h"
 
+#include "quern/Target/Passes.h"
+
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
@@ -37,6 +39,7 @@ void addLoweringToLLVM(OpPassManager &manager) {
   manager.addPass(createConvertOpenMPToLLVMPass());
   manager.addPass(createConvertToLLVMPass());
   manager.addPass(createReconcileUnrealizedCastsPass());
+  manager.addPass(createMaskBfloat());
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
 }

@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 
-from kernel_harness import Program, check_close, check_guards, guarded, runnable_cpus
+from kernel_harness import Program, bf16, check_close, check_guards, from_bf16, guarded, runnable_cpus
 
 random = np.random.default_rng(5)
 
@@ -21,12 +21,13 @@ class Case:
     """One signature (what is compiled) and the sizes it is called with: (B, T, S, offset)."""
 
     def __init__(self, sizes, H=2, G=None, D=16, E=None, causal=False, mask=None, lengths=False, offset=False,
-                 lse=True, fused=False, static=False, decode=False):
+                 lse=True, fused=False, static=False, decode=False, narrow=False):
         self.sizes, self.H, self.G, self.D, self.E = sizes, H, G or H, D, E or D
         self.causal, self.mask, self.lengths, self.offset = causal, mask, lengths, offset
         self.lse, self.fused, self.static = lse, fused, static
         self.decode = decode                    # one query a sequence, known when compiling
-        self.backward = lse and not offset and not decode
+        self.narrow = narrow                    # K and V are a cache of bf16
+        self.backward = lse and not offset and not decode and not narrow
         self.scale = 1 / np.sqrt(D)
 
     def __str__(self):
@@ -34,13 +35,14 @@ class Case:
 
     def types(self):
         B, T, S = self.sizes[0][:3] if self.static else ("?", 1 if self.decode else "?", "?")
-        def four(t, heads, width):
+        def four(t, heads, width, element="f32"):
             layout = ""
             if self.fused:
                 pitch = 3 * self.H * self.D
                 layout = ", strided<[%s, %d, %d, 1], offset: ?>" % (t * pitch if self.static else "?", pitch, self.D)
-            return "memref<%sx%sx%dx%dxf32%s>" % (B, t, heads, width, layout)
-        types = {"q": four(T, self.H, self.D), "k": four(S, self.G, self.D), "v": four(S, self.G, self.E)}
+            return "memref<%sx%sx%dx%dx%s%s>" % (B, t, heads, width, element, layout)
+        cached = "bf16" if self.narrow else "f32"
+        types = {"q": four(T, self.H, self.D), "k": four(S, self.G, self.D, cached), "v": four(S, self.G, self.E, cached)}
         if self.mask is not None:
             names = {"B": B, "H": self.H, "T": T, "S": S, "1": 1}
             types["mask"] = "memref<%sxf32>" % "x".join(str(names[c]) for c in self.mask)
@@ -149,7 +151,12 @@ def check(program, name, case, B, T, S, offset):
         extra.append(guarded((), np.int32, fill=offset))
         # Memory behind the last visible key may hold anything.
         k[:, offset + T:], v[:, offset + T:] = np.nan, np.nan
-    program.same_bits(name, q, k, v, *extra, o, *([lse] if case.lse else []))
+    cached = [k, v]
+    if case.narrow:
+        cached = [guarded(x.shape, np.uint16, fill=bf16(x)) for x in cached]
+        k, v = (from_bf16(x) for x in cached)
+        whole_guards += cached
+    program.same_bits(name, q, *cached, *extra, o, *([lse] if case.lse else []))
     check_guards(*whole_guards, lse, *extra)
     seen = slice(0, min(S, offset + T)) if case.offset else slice(None)
     wanted = reference(case, q, k[:, seen], v[:, seen], mask, lengths, offset, g)
@@ -194,12 +201,16 @@ def cases():
     yield Case([(3, 1, 400, 0), (1, 1, 17, 0)], H=6, G=3, D=20, E=36, decode=True)
     yield Case([(9, 1, 300, 0)], H=2, G=1, D=160, lengths=True, decode=True)
     yield Case([(2, 1, 290, 0)], H=4, G=2, D=16, mask="BHTS", lengths=True, decode=True)
+    # A cache of bf16, which is widened exactly.
+    yield Case([(1, 5, 40, 30), (2, 70, 300, 100)], H=4, G=2, D=32, causal=True, offset=True, narrow=True)
+    yield Case([(1, 1, 1000, 770), (2, 1, 64, 63)], H=6, G=2, D=64, causal=True, offset=True, lse=False, decode=True, narrow=True)
+    yield Case([(3, 1, 400, 0)], H=6, G=3, D=20, E=36, decode=True, narrow=True)
 
 
 def main():
     chosen = list(cases())
     for cpu in runnable_cpus():
-        these = chosen if cpu == "native" else chosen[:2] + chosen[4:6] + chosen[-4:-2]
+        these = chosen if cpu == "native" else chosen[:2] + chosen[4:6] + chosen[-7:-5] + chosen[-2:]
         program = Program("".join(case.text("f%d" % i) for i, case in enumerate(these)), cpu=cpu)
         if "-v" in sys.argv:
             print(cpu, "emit %.2f s, LLVM %.2f s, %d functions" % (

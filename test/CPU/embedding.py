@@ -9,11 +9,11 @@
 
 import numpy as np
 
-from kernel_harness import Program, check_close, check_guards, guarded, runnable_cpus
+from kernel_harness import Program, bf16, check_close, check_guards, from_bf16, guarded, runnable_cpus
 
 random = np.random.default_rng(2)
 
-TABLE, TOKENS, DATA = "memref<?x?xf32>", "memref<?x?xi32>", "memref<?x?x?xf32>"
+TABLE, TOKENS, DATA, NARROW = "memref<?x?xf32>", "memref<?x?xi32>", "memref<?x?x?xf32>", "memref<?x?xbf16>"
 TEXT = """
 func.func @plain(%tokens: {TOKENS}, %table: {TABLE}, %y: {DATA}) {{
   kernel.embedding %tokens, %table into %y : ({TOKENS}, {TABLE}, {DATA}) -> ()
@@ -26,6 +26,10 @@ func.func @positions(%tokens: {TOKENS}, %table: {TABLE}, %positions: {TABLE}, %y
 func.func @offset(%tokens: {TOKENS}, %table: {TABLE}, %positions: {TABLE}, %offset: memref<i32>, %y: {DATA}) {{
   kernel.embedding %tokens, %table positions %positions offset %offset into %y
     : ({TOKENS}, {TABLE}, {TABLE}, memref<i32>, {DATA}) -> ()
+  return
+}}
+func.func @narrow(%tokens: {TOKENS}, %table: {NARROW}, %positions: {NARROW}, %y: {DATA}) {{
+  kernel.embedding %tokens, %table positions %positions into %y : ({TOKENS}, {NARROW}, {NARROW}, {DATA}) -> ()
   return
 }}
 func.func @fixed(%tokens: memref<2x5xi32>, %table: memref<50x24xf32>, %y: memref<2x5x24xf32, strided<[400, 40, 1]>>) {{
@@ -57,7 +61,7 @@ func.func @position_backward_add(%dy: {DATA}, %dtable: {TABLE}) {{
   kernel.position_embedding_backward %dy into %dtable {{accumulate}} : ({DATA}, {TABLE}) -> ()
   return
 }}
-""".format(TABLE=TABLE, TOKENS=TOKENS, DATA=DATA)
+""".format(TABLE=TABLE, TOKENS=TOKENS, DATA=DATA, NARROW=NARROW)
 
 
 def normal(*shape):
@@ -78,6 +82,9 @@ def check(program, vocabulary, batch, length, width):
     check_close("with positions " + what, y, table[tokens] + positions[:length], 0)
     program.same_bits("offset", tokens, table, positions, np.array(7, np.int32), y)
     check_close("with an offset " + what, y, table[tokens] + positions[7:], 0)
+    narrow = bf16(table), bf16(positions)
+    program.same_bits("narrow", tokens, *narrow, y)
+    check_close("tables of bf16 " + what, y, from_bf16(narrow[0])[tokens] + from_bf16(narrow[1])[:length], 0)
     program.same_bits("position", positions, np.array(3, np.int32), y)
     check_close("positions " + what, y, np.broadcast_to(positions[3:3 + length], y.shape), 0)
     program.same_bits("position_start", positions, y)

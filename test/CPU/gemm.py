@@ -16,7 +16,7 @@ import sys
 
 import numpy as np
 
-from kernel_harness import Program, check_close, check_guards, guarded, runnable_cpus
+from kernel_harness import Program, bf16, check_close, check_guards, from_bf16, guarded, runnable_cpus
 
 rng = np.random.default_rng(7)
 erf = np.vectorize(math.erf, otypes=[np.float64])
@@ -39,11 +39,19 @@ def memref(shape, dynamic, element, pitch=None):
     return "memref<%s%s%s%s>" % (dims, "x" if shape else "", element, layout)
 
 
+def factor(shape, narrow, dtype, pitch):
+    """A guarded array of random numbers, in bf16 where `narrow`, and the numbers."""
+    values = rng.standard_normal(shape)
+    array = guarded(shape, np.uint16 if narrow else dtype, pitch, fill=bf16(values) if narrow else values)
+    return array, np.asarray(from_bf16(array) if narrow else array, np.float64)
+
+
 class Gemm:
-    """One kernel with its sizes; several `rows` share a kernel when M is dynamic."""
+    """One kernel with its sizes; several `rows` share a kernel when M is dynamic. The factors that `narrow`
+    names are bf16."""
 
     def __init__(self, m, n, k, a=False, b=False, dynamic="", bias=False, residual=False, second=False,
-                 accumulate=False, activation="none", element="f32", pitch=False, leading=None):
+                 accumulate=False, activation="none", element="f32", pitch=False, leading=None, narrow=""):
         self.__dict__.update(locals())
         self.rows = m if isinstance(m, (list, tuple)) else [m]
         assert len(self.rows) == 1 or "m" in dynamic
@@ -63,8 +71,9 @@ class Gemm:
 
     def text(self, name):
         a, b, c = self.shapes(self.rows[0])
-        typed = [("a", self.type(a, "km" if self.a else "mk", self.element, self.pitch)),
-                 ("b", self.type(b, "nk" if self.b else "kn", self.element, self.pitch))]
+        of = lambda name: "bf16" if name in self.narrow else self.element
+        typed = [("a", self.type(a, "km" if self.a else "mk", of("a"), self.pitch)),
+                 ("b", self.type(b, "nk" if self.b else "kn", of("b"), self.pitch))]
         if self.bias:
             typed.append(("bias", self.type([self.n], "n", self.element, None)))
         ctype = self.type(c, "mn", self.element, self.pitch)
@@ -88,10 +97,12 @@ class Gemm:
         def array(shape, scale=1.0):
             pitch = shape[-1] + 5 if self.pitch and len(shape) > 1 else None
             return guarded(shape, dtype, pitch, fill=rng.standard_normal(shape) * scale)
-        a, b, c = (array(shape) for shape in self.shapes(m))
-        inputs = [a, b]
+        shapes = self.shapes(m)
+        (a, a64), (b, b64) = (factor(shape, name in self.narrow, dtype, shape[-1] + 5 if self.pitch else None)
+                              for name, shape in zip("ab", shapes))
+        c, inputs = array(shapes[2]), [a, b]
         two = lambda x: np.asarray(x, np.float64).reshape(math.prod(x.shape[:-1]), x.shape[-1])
-        a64, b64 = two(a), two(b)
+        a64, b64 = two(a64), two(b64)
         a64, b64 = (a64.T if self.a else a64), (b64.T if self.b else b64)
         wanted, size = a64 @ b64, np.abs(a64) @ np.abs(b64)
         if self.bias:
@@ -125,7 +136,7 @@ ROWS = [1, 2, 5, 7, 8, 9, 63, 257]
 class BatchGemm:
     """One kernel.batch_gemm; `batch` is the sizes of the leading dimensions, "b" makes them dynamic."""
 
-    def __init__(self, batch, m, n, k, a=False, b=False, dynamic="", element="f32", pitch=False):
+    def __init__(self, batch, m, n, k, a=False, b=False, dynamic="", element="f32", pitch=False, narrow=""):
         self.__dict__.update(locals())
         self.rows = m if isinstance(m, (list, tuple)) else [m]
 
@@ -136,7 +147,8 @@ class BatchGemm:
     def text(self, name):
         names = ["km" if self.a else "mk", "nk" if self.b else "kn", "mn"]
         types = [memref(shape, {i for i, d in enumerate("b" * len(self.batch) + name) if d in self.dynamic},
-                        self.element, self.pitch) for shape, name in zip(self.shapes(self.rows[0]), names)]
+                        "bf16" if operand in self.narrow else self.element, self.pitch)
+                 for shape, name, operand in zip(self.shapes(self.rows[0]), names, "abc")]
         flags = (["transpose_a"] if self.a else []) + (["transpose_b"] if self.b else [])
         return """func.func @%s(%%a: %s, %%b: %s, %%c: %s) {
   kernel.batch_gemm %%a, %%b into %%c {%s} : (%s) -> ()
@@ -146,11 +158,12 @@ class BatchGemm:
 
     def check(self, program, name, m):
         dtype = np.float32 if self.element == "f32" else np.float64
-        arrays = [guarded(shape, dtype, shape[-1] + 5 if self.pitch else None) for shape in self.shapes(m)]
-        a, b, c = arrays
-        a[...], b[...] = rng.standard_normal(a.shape), rng.standard_normal(b.shape)
+        shapes, pitch = self.shapes(m), lambda shape: shape[-1] + 5 if self.pitch else None
+        (a, a64), (b, b64) = (factor(shape, operand in self.narrow, dtype, pitch(shape))
+                              for operand, shape in zip("ab", shapes))
+        arrays = [a, b, guarded(shapes[2], dtype, pitch(shapes[2]))]
+        c = arrays[2]
         program.same_bits(name, a, b, c)
-        a64, b64 = np.asarray(a, np.float64), np.asarray(b, np.float64)
         a64, b64 = (a64.swapaxes(-1, -2) if self.a else a64), (b64.swapaxes(-1, -2) if self.b else b64)
         bound = np.finfo(dtype).eps * (4 + 2 * math.sqrt(self.k)) * (np.abs(a64) @ np.abs(b64) + 1)
         check_close("%s batch %s" % (program.cpu, self.__dict__), c, a64 @ b64, bound)
@@ -199,6 +212,17 @@ def kernels():
     # Few rows: several ranges of K, several strips of columns, one vector more and one less.
     for n, k in [(48, 900), (4097, 130), (64, 770), (65, 771)]:
         yield Gemm([1, 3], n, k, dynamic="m", bias=True)
+    # Factors of bf16, which is exact: the bounds are those of f32. Few and many rows, edges of both kinds.
+    for n, k in [(3, 770), (48, 64), (49, 31), (4097, 130)]:
+        yield Gemm([1, 3, 9, 63], n, k, dynamic="m", bias=True, narrow="b")
+        yield Gemm([1, 3, 9, 63], n, k, b=True, dynamic="m", residual=True, narrow="b")
+    yield Gemm([2, 63], 49, 31, dynamic="mnk", narrow="b")
+    yield Gemm([2, 66], 49, 130, dynamic="m", leading=2, pitch=True, narrow="ab")
+    yield Gemm([2, 66], 49, 130, b=True, dynamic="m", pitch=True, narrow="ab", bias=True, activation="silu")
+    yield Gemm(63, 17, 257, a=True, narrow="ab", accumulate=True)
+    for flags in ({}, {"a": True}, {"b": True}):
+        yield BatchGemm([2, 3], 17, 49, 31, narrow="b", **flags)
+    yield BatchGemm([3], 17, 49, 33, narrow="ab", pitch=True)
     # More rows than one chunk of packed A holds.
     yield Gemm(1500, 5, 900, dynamic="m")
     yield Gemm(1500, 5, 900, a=True)

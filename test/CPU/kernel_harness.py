@@ -20,7 +20,8 @@
     seconds = program.time("f", x, y)  # best of several calls
 
 The functions return nothing and have one block; each memref argument takes an array (rank 0 included),
-each index or integer argument a Python int. quern-opt is taken from PATH; LLVM's tools from
+each index or integer argument a Python int. bf16 arrays are uint16 arrays: `bf16(x)` rounds to them,
+`from_bf16(x)` reads them. quern-opt is taken from PATH; LLVM's tools from
 `llvm-config-22 --bindir`.
 """
 
@@ -159,9 +160,19 @@ class Program:
         return best
 
 
+def bf16(x):
+    """Rounds to the nearest bf16, ties to even."""
+    bits = np.ascontiguousarray(x, np.float32).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+
+
+def from_bf16(x):
+    return (np.asarray(x).astype(np.uint32) << 16).view(np.float32)
+
+
 # Arrays that notice writes around them ------------------------------------------------------------
 
-CANARY = 0x7FA5C3E1  # a signalling NaN in f32: reading it shows as well
+CANARY = 0x7FA5C3E1  # a signalling NaN in f32, and its upper half in bf16: reading it shows as well
 GUARD = 64           # canary words on each side
 
 
@@ -182,8 +193,8 @@ def guarded(shape, dtype=np.float32, pitch=None, fill=None):
     row = shape[-1] if shape else 1
     pitch = pitch or row
     rows = int(np.prod(shape[:-1])) if shape else 1
-    words = dtype.itemsize // 4
-    memory = np.full(2 * GUARD + words * rows * pitch, CANARY, np.uint32).view(_Guarded)
+    words = -(-dtype.itemsize * rows * pitch // 4)
+    memory = np.full(2 * GUARD + words, CANARY, np.uint32).view(_Guarded)
     strides = [pitch * dtype.itemsize, dtype.itemsize][2 - min(len(shape), 2):]
     for size in reversed(shape[1:-1]):
         strides.insert(0, strides[0] * size)
@@ -196,15 +207,15 @@ def guarded(shape, dtype=np.float32, pitch=None, fill=None):
 def check_guards(*arrays):
     """Raises where a canary around a guarded array, or between its rows, was overwritten."""
     for array in arrays:
-        memory = np.asarray(array.base)
+        memory = np.asarray(array.base).view(np.uint16)
         covered = np.full(memory.shape, True)
-        covered_view = np.ndarray(array.shape + (array.itemsize // 4,), bool, covered, GUARD,
-                                  tuple(s // 4 for s in array.strides) + (1,))
+        covered_view = np.ndarray(array.shape + (array.itemsize // 2,), bool, covered, 2 * GUARD,
+                                  tuple(s // 2 for s in array.strides) + (1,))
         covered_view[...] = False
-        bad = np.flatnonzero(covered & (memory != CANARY))
+        bad = np.flatnonzero(covered & (memory != np.full(memory.size // 2, CANARY, np.uint32).view(np.uint16)))
         if bad.size:
-            raise AssertionError("%d words around an array of shape %s were overwritten, the first at word %d"
-                                 % (bad.size, array.shape, bad[0] - GUARD))
+            raise AssertionError("%d half words around an array of shape %s were overwritten, the first at half word %d"
+                                 % (bad.size, array.shape, bad[0] - 2 * GUARD))
 
 
 def check_close(what, got, wanted, tolerance):

@@ -9,7 +9,7 @@
 
 import numpy as np
 
-from kernel_harness import Program, check_close, check_guards, guarded, runnable_cpus
+from kernel_harness import Program, bf16, check_close, check_guards, guarded, runnable_cpus
 
 random = np.random.default_rng(5)
 WIDTHS = (2, 6, 32, 64, 128)
@@ -33,6 +33,10 @@ func.func @start(%x: memref<?x?x?x32xf32>, %y: memref<?x?x?x32xf32>) {
 }
 func.func @append(%x: memref<?x?x2x17xf32>, %offset: memref<i32>, %cache: memref<?x?x2x17xf32>) {
   kernel.cache_append %x, %offset into %cache : (memref<?x?x2x17xf32>, memref<i32>, memref<?x?x2x17xf32>) -> ()
+  return
+}
+func.func @append_narrow(%x: memref<?x?x2x17xf32>, %offset: memref<i32>, %cache: memref<?x?x2x17xbf16>) {
+  kernel.cache_append %x, %offset into %cache : (memref<?x?x2x17xf32>, memref<i32>, memref<?x?x2x17xbf16>) -> ()
   return
 }
 """
@@ -87,3 +91,17 @@ for cpu in runnable_cpus():
         wanted = np.ones(cache.shape)
         wanted[:, offset:offset + length] = x
         check_close("cache", cache, wanted, 0)
+
+    # A cache of bf16: every number is rounded to nearest, ties to even; infinities, zeros and NaN stay what they are.
+    bits = random.integers(0, 1 << 32, 3 * 61 * 2 * 17, np.uint64).astype(np.uint32)
+    bits[::3] = bits[::3] & 0xFFFF0000 | 0x8000  # ties
+    bits[1::7] &= 0x807FFFFF  # denormal numbers
+    bits[:9] = 0, 1 << 31, 0x7F800000, 0xFF800000, 0x7F7FFFFF, 0x7F7F8000, 0x7F7F7FFF, 0x7FFFFFFF, 0xFF800001
+    x, cache = bits.view(np.float32).reshape(3, 61, 2, 17), guarded((3, 70, 2, 17), np.uint16, fill=7)
+    program.same_bits("append_narrow", x, np.array(4, np.int32), cache)
+    check_guards(cache)
+    got, wanted = cache[:, 4:65].astype(np.int64), bf16(x).astype(np.int64)
+    isnan = np.isnan(x)
+    assert ((got[isnan] & 0x7F80) == 0x7F80).all() and ((got[isnan] & 0x7F) != 0).all(), "a NaN became a number"
+    assert (got[~isnan] == wanted[~isnan]).all(), "rounding to bf16"
+    assert (cache[:, :4] == 7).all() and (cache[:, 65:] == 7).all(), "other rows of the cache"

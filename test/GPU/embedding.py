@@ -9,7 +9,7 @@
 
 import numpy as np
 
-from device import ARCHITECTURES, Program, check_assembly, check_close, function, kernel, output
+from device import ARCHITECTURES, Program, bf16, check_assembly, check_close, from_bf16, function, kernel, output
 
 random = np.random.default_rng(2)
 TOKENS, OFFSET = "memref<?x?xi32>", "memref<i32>"
@@ -23,6 +23,9 @@ def functions(width):
                {"tokens": TOKENS, "table": table, "positions": table, "y": data}),
         kernel("offset", "kernel.embedding %tokens, %table positions %positions offset %offset into %y",
                {"tokens": TOKENS, "table": table, "positions": table, "offset": OFFSET, "y": data}),
+        kernel("narrow", "kernel.embedding %tokens, %table positions %positions into %y",
+               {"tokens": TOKENS, **{name: type.replace("f32", "bf16") for name, type in
+                                     (("table", table), ("positions", table), ("y", data))}}),
         kernel("position", "kernel.position_embedding %table offset %offset into %y",
                {"table": table, "offset": OFFSET, "y": data}),
         kernel("position_start", "kernel.position_embedding %table into %y", {"table": table, "y": data}),
@@ -54,6 +57,10 @@ def check(program, vocabulary, batch, length, width):
     lookup("plain", table[tokens], tokens, table)
     lookup("positions", table[tokens] + positions[:length], tokens, table, positions)
     lookup("offset", table[tokens] + positions[7:], tokens, table, positions, np.array(7, np.int32))
+    narrow, y = (bf16(table), bf16(positions)), output((batch, length, width), np.uint16)
+    program.same_bits("narrow", tokens, *narrow, y)
+    # The sum is computed in f32 and rounded once.
+    assert (y == bf16(from_bf16(narrow[0])[tokens] + from_bf16(narrow[1])[:length])).all(), "tables of bf16 " + what
     lookup("position", np.broadcast_to(positions[3:3 + length], dy.shape), positions, np.array(3, np.int32))
     lookup("position_start", np.broadcast_to(positions[:length], dy.shape), positions)
 

@@ -35,6 +35,10 @@ TEXT += function("start", {"x": "memref<2x7x3x32xf32>", "y": "memref<2x7x3x32xf3
 APPEND = "memref<?x?x2x17xf32>"
 TEXT += function("append", {"x": APPEND, "offset": "memref<i32>", "cache": APPEND}, """
   kernel.cache_append %%x, %%offset into %%cache : (%s, memref<i32>, %s) -> ()""" % (APPEND, APPEND))
+CACHE = "memref<?x?x2x24xbf16>"
+for name, x in (("append_narrow", CACHE), ("append_rounded", "memref<?x?x2x24xf32>")):
+    TEXT += function(name, {"x": x, "offset": "memref<i32>", "cache": CACHE}, """
+  kernel.cache_append %%x, %%offset into %%cache : (%s, memref<i32>, %s) -> ()""" % (x, CACHE))
 
 
 def reference(x, offset, base, interleaved, inverse):
@@ -89,6 +93,14 @@ for architecture in ARCHITECTURES:
         wanted = np.ones(cache.shape)
         wanted[:, offset:offset + length] = x
         check_close("cache", cache, wanted, 0)
+        # A cache of bf16, of what is bf16 or has to be rounded.
+        x = normal(batch, length, 2, 24)
+        for name, given in (("append_narrow", bf16(x)), ("append_rounded", x)):
+            cache = np.full((batch, capacity, 2, 24), 7, np.uint16)
+            program(name, given, np.array(offset, np.int32), cache)
+            wanted = np.full(cache.shape, 7, np.uint16)
+            wanted[:, offset:offset + length] = bf16(x)
+            assert (cache == wanted).all(), name
 
     for kernel, use in (program.assemble() or {}).items():
         assert use["spills"] == 0, "%s spills %d bytes" % (kernel, use["spills"])

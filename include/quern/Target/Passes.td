@@ -41,6 +41,23 @@ def ExportPrograms : Pass<"quern-export-programs", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
+def MaskBfloat : Pass<"quern-mask-bfloat"> {
+  let summary = "masked loads and stores of bf16 as those of integers";
+  let description = [{
+    Where a processor cannot mask 16-bit elements, LLVM moves them one by one, those of bf16 through registers of f32 and back by
+    calls of a library that not every system has. As integers they stay what they are.
+
+    ```mlir
+    %x = llvm.intr.masked.load %p, %mask, %zero : (!llvm.ptr, vector<8xi1>, vector<8xbf16>) -> vector<8xbf16>
+    // becomes
+    %other = llvm.bitcast %zero : vector<8xbf16> to vector<8xi16>
+    %bits = llvm.intr.masked.load %p, %mask, %other : (!llvm.ptr, vector<8xi1>, vector<8xi16>) -> vector<8xi16>
+    %x = llvm.bitcast %bits : vector<8xi16> to vector<8xbf16>
+    ```
+  }];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+}
+
 def DeviceCode : Pass<"quern-device-code", "::mlir::ModuleOp"> {
   let summary = "the text of every gpu.module, as PTX";
   let description = [{
