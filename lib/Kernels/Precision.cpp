@@ -8,8 +8,11 @@
 /// \file
 /// Values that must have one type (an operand that a kernel overwrites and its result, a slice and
 /// its source, what a loop carries) form classes. A class is stored as bf16 when a kernel makes one
-/// of its members as an activation, and none of them is the program's own memory: parameters,
-/// moments, gradients, losses and statistics stay f32.
+/// of its members as an activation, and none of them is the program's own memory: moments,
+/// gradients, losses and statistics stay f32, and so do parameters that the program trains.
+///
+/// Programs that do not train read parameters and caches, again and again, and in a decoder that is
+/// all their time. There caches, and parameters that are factors or tables, are bf16 in memory.
 ///
 //===---------------------------------------------------------------------------------------------===//
 
@@ -23,6 +26,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "llvm/ADT/EquivalenceClasses.h"
+#include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 namespace quern::kernels {
@@ -91,23 +95,67 @@ SmallVector<OpOperand *> factors(Operation *op) {
       .Default([](Operation *) { return SmallVector<OpOperand *>(); });
 }
 
+bool isView(Operation *op) {
+  return isa<tensor::ExtractSliceOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp,
+             tensor::CastOp>(op);
+}
+
+/// Whether all that is read of `value`, also through views, are factors of products and rows of
+/// tables: what is large. Kernels widen these on their way into registers.
+bool isFactorOrTable(Value value) {
+  return llvm::all_of(value.getUses(), [](OpOperand &use) {
+    Operation *user = use.getOwner();
+    unsigned number = use.getOperandNumber();
+    if (isView(user))
+      return isFactorOrTable(user->getResult(0));
+    return llvm::TypeSwitch<Operation *, bool>(user)
+        .Case<kernel::GemmOp, kernel::BatchGemmOp>([&](auto) { return number < 2; })
+        .Case([&](kernel::EmbeddingOp op) {
+          return use.get() == op.getTable() || use.get() == op.getPositions();
+        })
+        .Case([&](kernel::PositionEmbeddingOp op) { return use.get() == op.getTable(); })
+        .Case([](tensor::DimOp) { return true; })
+        .Default([](Operation *) { return false; });
+  });
+}
+
+/// What an argument of a program is for: "parameter", "cache", ...
+StringRef roleOf(func::FuncOp program, Value argument) {
+  auto known = dyn_cast<BlockArgument>(argument);
+  auto role = known ? program.getArgAttrOfType<StringAttr>(known.getArgNumber(), "quern.role")
+                    : StringAttr();
+  return role ? role.getValue() : StringRef();
+}
+
+/// Which values of a program become bf16.
+struct Storage {
+  bool activations; ///< else kernels compute, and leave their results, in f32
+  bool arguments;   ///< parameters and caches
+};
+
 class Narrowing {
 public:
-  explicit Narrowing(func::FuncOp program) : program(program), builder(program.getContext()) {}
+  Narrowing(func::FuncOp program, Storage storage)
+      : program(program), storage(storage), builder(program.getContext()) {}
 
-  void run() {
+  /// Returns whether anything is bf16 now.
+  bool run() {
     separateEmpties();
     program.walk([&](Operation *op) { collect(op); });
     spread();
     retype();
-    castFactors();
+    if (storage.activations)
+      castFactors();
+    return !narrow.empty();
   }
 
 private:
   void separateEmpties();
   void collect(Operation *op);
+  bool collectArgument(Operation *op);
   void spread();
   void retype();
+  void retypeArguments();
   void retypeBody(linalg::LinalgOp op);
   void castFactors();
   Value narrowCopy(Value value);
@@ -123,11 +171,13 @@ private:
   void *leader(Value value) { return classes.getOrInsertLeaderValue(value.getAsOpaquePointer()); }
 
   func::FuncOp program;
+  Storage storage;
   OpBuilder builder;
   llvm::EquivalenceClasses<void *> classes;
   SmallVector<Value> seeds, pinned;
   SmallVector<linalg::LinalgOp> elementwise;
-  llvm::DenseSet<void *> wide, narrow; ///< leaders
+  llvm::MapVector<Value, SmallVector<Value>> tensors; ///< of parameters and caches
+  llvm::DenseSet<void *> wide, narrow;                ///< leaders
   llvm::DenseMap<Value, Value> casts;
 };
 
@@ -158,9 +208,10 @@ void Narrowing::collect(Operation *op) {
       elementwise.push_back(generic);
       return;
     }
-    for (Value value : activations(op))
-      if (isCandidate(value))
-        seeds.push_back(value);
+    if (storage.activations)
+      for (Value value : activations(op))
+        if (isCandidate(value))
+          seeds.push_back(value);
     if (isa<kernel::AttentionOp>(op))
       tie(op->getOperand(0), op->getResult(0));
     if (auto attention = dyn_cast<kernel::AttentionBackwardOp>(op))
@@ -170,8 +221,7 @@ void Narrowing::collect(Operation *op) {
   }
   if (isa<tensor::EmptyOp>(op))
     return;
-  if (isa<tensor::ExtractSliceOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(
-          op))
+  if (isView(op))
     return tie(op->getOperand(0), op->getResult(0));
   if (isa<tensor::InsertSliceOp>(op)) {
     tie(op->getOperand(0), op->getResult(0));
@@ -189,13 +239,33 @@ void Narrowing::collect(Operation *op) {
     }
     return;
   }
-  if (isa<scf::YieldOp, linalg::YieldOp>(op))
+  if (isa<scf::YieldOp, linalg::YieldOp>(op) || (storage.arguments && collectArgument(op)))
     return;
   // The program's own memory, and whatever else there is.
   for (Value operand : op->getOperands())
     pin(operand);
   for (Value result : op->getResults())
     pin(result);
+}
+
+/// Takes note of a parameter or a cache that may be bf16 in memory; false for all else.
+bool Narrowing::collectArgument(Operation *op) {
+  if (auto read = dyn_cast<bufferization::ToTensorOp>(op)) {
+    StringRef role = roleOf(program, read.getBuffer());
+    Value value = read.getResult();
+    if (!isCandidate(value) ||
+        !(role == "cache" || (role == "parameter" && isFactorOrTable(value))))
+      return false;
+    seeds.push_back(value);
+    tensors[read.getBuffer()].push_back(value);
+    return true;
+  }
+  // The cache, updated.
+  auto write = dyn_cast<bufferization::MaterializeInDestinationOp>(op);
+  if (!write || roleOf(program, write.getDest()) != "cache" || !tensors.contains(write.getDest()))
+    return false;
+  tie(write.getSource(), tensors[write.getDest()].front());
+  return true;
 }
 
 /// What elementwise work makes of activations alone is an activation too.
@@ -208,7 +278,7 @@ void Narrowing::spread() {
   };
   for (Value value : seeds)
     mark(value);
-  bool changed = true;
+  bool changed = storage.activations;
   while (changed) {
     changed = false;
     for (linalg::LinalgOp op : elementwise) {
@@ -240,6 +310,21 @@ void Narrowing::retype() {
   });
   for (linalg::LinalgOp op : elementwise)
     retypeBody(op);
+  retypeArguments();
+}
+
+/// The memory of values that are bf16 now.
+void Narrowing::retypeArguments() {
+  SmallVector<Type> types(program.getArgumentTypes());
+  for (auto &entry : tensors) {
+    Value buffer = entry.first;
+    if (!isNarrow(entry.second.front()))
+      continue;
+    auto type = cast<MemRefType>(buffer.getType());
+    buffer.setType(MemRefType::Builder(type).setElementType(builder.getBF16Type()));
+    types[cast<BlockArgument>(buffer).getArgNumber()] = buffer.getType();
+  }
+  program.setFunctionType(builder.getFunctionType(types, {}));
 }
 
 /// The body goes on computing in f32.
@@ -307,12 +392,12 @@ void Narrowing::castFactors() {
   }
 }
 
-/// Caches of a decoder are the program's own memory, and its weights would be cast for each token.
-bool hasCache(func::FuncOp program) {
-  for (unsigned i = 0; i < program.getNumArguments(); ++i)
-    if (auto role = program.getArgAttrOfType<StringAttr>(i, "quern.role"); role && role == "cache")
-      return true;
-  return false;
+/// A program that trains has the parameters themselves: its updates would be lost in 8 bits.
+bool isTraining(func::FuncOp program) {
+  return llvm::any_of(program.getArguments(), [&](BlockArgument argument) {
+    StringRef role = roleOf(program, argument);
+    return role == "gradient" || role == "first_moment";
+  });
 }
 
 struct Precision : quern::kernels::impl::PrecisionBase<Precision> {
@@ -325,11 +410,13 @@ struct Precision : quern::kernels::impl::PrecisionBase<Precision> {
       return signalPassFailure();
     }
     for (auto program : getOperation().getOps<func::FuncOp>()) {
-      bool narrow =
-          precision == "bf16" || (precision == "auto" && program->hasAttr("quern.target"));
-      if (!narrow || !program->hasAttr("quern.program") || hasCache(program))
+      bool onDevice = program->hasAttr("quern.target");
+      bool narrow = precision == "bf16" || (precision == "auto" && onDevice);
+      if (!narrow || !program->hasAttr("quern.program"))
         continue;
-      Narrowing(program).run();
+      Storage storage{/*activations=*/onDevice, /*arguments=*/!isTraining(program)};
+      if (!(storage.activations || storage.arguments) || !Narrowing(program, storage).run())
+        continue;
       program->setAttr("quern.precision", StringAttr::get(&getContext(), "bf16"));
       ++numPrograms;
     }

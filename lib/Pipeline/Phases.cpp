@@ -97,7 +97,7 @@ ArrayRef<Phase> phases() {
        buildKernels},
       {"precision", "each target gets its programs, and each value its storage type",
        "kernel, linalg", "kernel, linalg",
-       "activations are bf16 where that was asked for; master weights and sums are f32",
+       "what may be bf16 is, where that was asked for; master weights and sums are f32",
        buildPrecision},
       {"buffers", "tensors become memory: arguments, and places in one arena", "tensors", "memrefs",
        "no allocation at run time; the arena's size is a closed formula of the dimensions",

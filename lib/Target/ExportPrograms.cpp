@@ -242,6 +242,27 @@ static StringRef precisionOf(ModuleOp module, bool onDevice) {
   return precision;
 }
 
+/// Programs of one target take some arguments in another type than the model has them in: the
+/// description of `program` says in which, for the host or for a device.
+static void describeTypes(llvm::json::Object &description, StringRef name, func::FuncOp program) {
+  llvm::json::Array *programs = description.getArray("programs");
+  if (!programs)
+    return;
+  for (llvm::json::Value &value : *programs) {
+    llvm::json::Object *entry = value.getAsObject();
+    if (!entry || entry->getString("name") != name)
+      continue;
+    llvm::json::Array *arguments = entry->getArray("arguments");
+    for (size_t i = 0; arguments && i < arguments->size() && i < program.getNumArguments(); ++i) {
+      llvm::json::Object *argument = (*arguments)[i].getAsObject();
+      auto type = dyn_cast<MemRefType>(program.getArgumentTypes()[i]);
+      if (!argument || !type || !type.getElementType().isBF16())
+        continue;
+      (*argument)[program->hasAttr("quern.target") ? "device_type" : "type"] = "bf16";
+    }
+  }
+}
+
 struct ExportPrograms : quern::target::impl::ExportProgramsBase<ExportPrograms> {
   using ExportProgramsBase::ExportProgramsBase;
 
@@ -297,6 +318,7 @@ struct ExportPrograms : quern::target::impl::ExportProgramsBase<ExportPrograms> 
       FailureOr<Entry> entry = exporter.exportProgram(program);
       if (failed(entry))
         return signalPassFailure();
+      describeTypes(*description, entry->name, program);
       table->push_back(*entry);
     }
     exporter.writePrograms("quern_programs", entries, LLVM::Linkage::External);

@@ -248,11 +248,14 @@ LogicalResult Compilation::link(llvm::ArrayRef<llvm::SmallString<0>> codes, Outp
 void Compilation::announce() {
   llvm::scope_exit precision([&] {
     const pipeline::Options &given = options.pipeline;
-    bool narrow = given.precision == "bf16" || (given.precision == "auto" && given.hasGPU());
-    if (narrow)
-      llvm::errs() << "precision: " << (given.precision == "auto" ? "on the GPU, " : "")
-                   << "activations in bf16; master weights, moments and sums in f32 "
+    bool isAsked = given.precision == "bf16";
+    if (given.hasGPU() && (isAsked || given.precision == "auto"))
+      llvm::errs() << "precision: on the GPU, activations, caches, and weights of programs that do "
+                      "not train in bf16; master weights, moments and sums in f32 "
                       "(--precision=f32 for all in f32)\n";
+    if (given.hasCPU() && isAsked)
+      llvm::errs() << "precision: on the CPU, caches and weights of programs that do not train in "
+                      "bf16; activations, sums and all of training in f32\n";
     if (given.precision == "tf32")
       llvm::errs() << "precision: all in f32; matrix products round their factors to TF32, 10 bits "
                       "of mantissa (--precision=f32 for all of them)\n";

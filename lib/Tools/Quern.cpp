@@ -89,9 +89,10 @@ void CompileCommand::add(CLI::App &app) {
                  "processor: native, x86-64-v3, x86-64-v4, or a name of LLVM's")
       ->capture_default_str();
   app.add_option("--precision", options.pipeline.precision,
-                 "storage of activations in programs without a cache: f32, bf16 (f32 master "
-                 "weights, moments and sums), or auto, which is bf16 for GPUs; tf32 is f32 whose "
-                 "matrix products round their factors to TF32 (--target=nvidia)")
+                 "what is kept in 16 bits: f32 (nothing), bf16 (caches, weights that no program "
+                 "trains, on GPUs activations too; master weights, moments and sums stay f32), or "
+                 "auto, which is bf16 on GPUs and f32 on the CPU; tf32 is f32 whose matrix products "
+                 "round their factors to TF32 (--target=nvidia)")
       ->check([](const std::string &value) {
         return isOneOf(value, "auto, f32, tf32, bf16", "precision");
       })
@@ -154,11 +155,6 @@ int CompileCommand::run() {
   if (options.emit == Emit::PTX && (!options.pipeline.hasGPU() || gpus.size() != 1)) {
     llvm::errs() << "quern: error: --emit=ptx writes the code of one GPU architecture; give "
                     "--target=nvidia and one --gpu, such as --gpu=sm_80\n";
-    return 1;
-  }
-  if (options.pipeline.precision == "bf16" && options.pipeline.hasCPU()) {
-    llvm::errs() << "quern: error: --precision=bf16 is for --target=nvidia alone: programs for the "
-                    "CPU compute in f32; use --precision=auto for both targets\n";
     return 1;
   }
   if (options.pipeline.precision == "tf32" && options.pipeline.hasCPU()) {

@@ -59,7 +59,7 @@ class Models:
                       ["train", self.batch, self.sequence])
 
     def decoding(self):
-        return Result("decode %s, batch 1" % self.name, 1, "tokens", 2.0, 2.0, ["decode", self.long])
+        return Result("decode %s, bf16, batch 1" % self.name, 1, "tokens", 2.0, 2.0, ["decode", self.long])
 
 
 def all_results(quick=False):

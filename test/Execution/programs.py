@@ -55,7 +55,7 @@ def empty_caches(model, batch, capacity):
         if name != "logits":
             shape = list(cache.shape)
             shape[2] = capacity  # [layers, batch, capacity, heads, head dimension]
-            caches[name] = np.zeros(shape, np.float32)
+            caches[name] = np.zeros(shape, cache.dtype)
     check(caches, "decode returns no caches")
     return caches
 

@@ -1,7 +1,8 @@
 // RUN: quern-opt %s -split-input-file -quern-precision=precision=bf16 -cse -verify-diagnostics | FileCheck %s
 // RUN: quern-opt %s -split-input-file -quern-precision=precision=auto -verify-diagnostics | FileCheck %s --check-prefix=AUTO
 
-// Activations are bf16; the parameter is cast once, whole, outside of the loop, and its gradient is f32.
+// A program for a GPU that trains: activations are bf16; the parameter is cast once, whole, outside of the loop, and its
+// gradient is f32.
 
 // CHECK-LABEL: func.func @train(
 // CHECK-SAME:    quern.precision = "bf16"
@@ -18,10 +19,10 @@
 // CHECK:             arith.mulf %[[WIDE]], %[[WIDE]] : f32
 // CHECK:           kernel.gemm %[[CARRIED]], %[[Z]] into {{.*}} {transpose_a} : (tensor<?x8xbf16>, tensor<?x8xbf16>, tensor<8x8xf32>) -> tensor<8x8xf32>
 
-// On the CPU, nothing changes unasked.
 // AUTO-LABEL:  func.func @train(
-// AUTO-NOT:    bf16
-func.func @train(%arg0: memref<?x8xf32>, %arg1: memref<2x8x8xf32>, %arg2: memref<2x8x8xf32>) attributes {quern.program} {
+// AUTO:          kernel.norm rms {{.*}} -> tensor<?x8xbf16>
+func.func @train(%arg0: memref<?x8xf32>, %arg1: memref<2x8x8xf32> {quern.role = "parameter"},
+    %arg2: memref<2x8x8xf32> {quern.role = "gradient"}) attributes {quern.program, quern.target = "sm_80"} {
   %c0 = arith.constant 0 : index
   %c1 = arith.constant 1 : index
   %c2 = arith.constant 2 : index
@@ -54,12 +55,14 @@ func.func @train(%arg0: memref<?x8xf32>, %arg1: memref<2x8x8xf32>, %arg2: memref
 // What goes out of the program has the type of the program's memory; the kernel that makes it widens.
 
 // CHECK-LABEL: func.func @forward(
+// CHECK-SAME:    memref<16x8xbf16> {quern.role = "parameter"}, %{{.*}}: memref<8x16xbf16> {quern.role = "parameter"}
 // CHECK:         kernel.embedding {{.*}} -> tensor<1x?x8xbf16>
 // CHECK:         kernel.gemm %{{.*}}, %{{.*}} into {{.*}} : (tensor<1x?x8xbf16>, tensor<8x16xbf16>, tensor<1x?x16xf32>) -> tensor<1x?x16xf32>
 // CHECK:         bufferization.materialize_in_destination
 // AUTO-LABEL:  func.func @forward(
 // AUTO:          kernel.embedding {{.*}} -> tensor<1x?x8xbf16>
-func.func @forward(%tokens: memref<1x?xi32>, %table: memref<16x8xf32>, %head: memref<8x16xf32>, %logits: memref<1x?x16xf32>)
+func.func @forward(%tokens: memref<1x?xi32>, %table: memref<16x8xf32> {quern.role = "parameter"},
+    %head: memref<8x16xf32> {quern.role = "parameter"}, %logits: memref<1x?x16xf32>)
     attributes {quern.program, quern.target = "sm_80"} {
   %c1 = arith.constant 1 : index
   %n = memref.dim %tokens, %c1 : memref<1x?xi32>
@@ -76,26 +79,12 @@ func.func @forward(%tokens: memref<1x?xi32>, %table: memref<16x8xf32>, %head: me
 
 // -----
 
-// A program with a cache would cast all weights for each token: it stays as it is.
-
-// CHECK-LABEL: func.func @decode(
-// CHECK-NOT:     bf16
-func.func @decode(%x: memref<1x8xf32>, %cache: memref<4x8xf32> {quern.role = "cache"}) attributes {quern.program} {
-  %0 = bufferization.to_tensor %x restrict writable : memref<1x8xf32> to tensor<1x8xf32>
-  %1 = tensor.empty() : tensor<1x8xf32>
-  %2 = kernel.norm rms %0 into %1 {epsilon = 1.0e-5} : (tensor<1x8xf32>, tensor<1x8xf32>) -> tensor<1x8xf32>
-  bufferization.materialize_in_destination %2 in restrict writable %x : (tensor<1x8xf32>, memref<1x8xf32>) -> ()
-  return
-}
-
-// -----
-
 // Gradients of attention are bf16; its sums over rows, the log-sum-exp and D, are not.
 
 // CHECK-LABEL: func.func @attention_backward(
 // CHECK:         kernel.attention_backward
 // CHECK-SAME:      -> (tensor<1x4x2x8xbf16>, tensor<1x4x2x8xbf16>, tensor<1x4x2x8xbf16>, tensor<1x2x4xf32>)
-func.func @attention_backward(%x: memref<1x4x2x8xf32>, %y: memref<1x4x2x8xf32>) attributes {quern.program} {
+func.func @attention_backward(%x: memref<1x4x2x8xf32>, %y: memref<1x4x2x8xf32>) attributes {quern.program, quern.target = "sm_80"} {
   %0 = bufferization.to_tensor %x restrict : memref<1x4x2x8xf32> to tensor<1x4x2x8xf32>
   %1 = tensor.empty() : tensor<1x4x2x8xf32>
   %2 = tensor.empty() : tensor<1x2x4xf32>

@@ -125,26 +125,37 @@ def SelectTargets : Pass<"quern-select-targets", "::mlir::ModuleOp"> {
 }
 
 def Precision : Pass<"quern-precision", "::mlir::ModuleOp"> {
-  let summary = "store activations in bf16";
+  let summary = "store activations, caches and weights in bf16";
   let description = [{
-    With `bf16`, what kernels make of a batch (activations, and the gradients of activations) is stored in bf16, and the weights that they
-    multiply it with are cast to bf16 once a step. Kernels go on accumulating in f32; parameters, moments, gradients of parameters,
-    statistics and losses stay f32 (Micikevicius et al. 2018, Mixed Precision Training). Programs that keep a cache stay as they are.
-    `auto` does this to programs for GPUs only.
+    What is bf16 follows from the target of a program, and from whether it trains (takes gradients or moments):
+
+    | | trains | does not |
+    |---|---|---|
+    | GPU | activations and their gradients | activations, caches, weights |
+    | CPU | nothing | caches, weights |
+
+    Activations are what kernels make of a batch. On a GPU they are read from memory, in training with weights that are cast to
+    bf16 once a step; a CPU has them in its caches, where rounding would cost instructions and save nothing. Weights are
+    those parameters that a program only reads as factors of products and as tables of embeddings: they become arguments of type bf16,
+    which the runtime rounds once, and kernels widen what they load; so does a decoder, which is bound by reading weights, read half
+    the bytes. All else, such as the weights of norms, biases, moments, gradients of parameters, statistics, logits and losses, stays
+    f32, and kernels go on accumulating in f32 (Micikevicius et al. 2018, Mixed Precision Training). `auto` does this to programs for
+    GPUs only.
 
     ```mlir
-    %w = bufferization.to_tensor %weight : memref<768x3072xf32> to tensor<768x3072xf32>
-    %0 = tensor.empty(%n) : tensor<?x3072xf32>
-    %1 = kernel.gemm %x, %w into %0 : (tensor<?x768xf32>, tensor<768x3072xf32>, tensor<?x3072xf32>) -> tensor<?x3072xf32>
-    // becomes, where x is an activation
-    %2 = tensor.empty() : tensor<768x3072xbf16>
-    %3 = linalg.generic ins(%w) outs(%2) { arith.truncf }
-    %0 = tensor.empty(%n) : tensor<?x3072xbf16>
-    %1 = kernel.gemm %x, %3 into %0 : (tensor<?x768xbf16>, tensor<768x3072xbf16>, tensor<?x3072xbf16>) -> tensor<?x3072xbf16>
+    func.func @forward(%x: memref<?x768xf32>, %weight: memref<768x3072xf32> {quern.role = "parameter"}, ...)
+      %w = bufferization.to_tensor %weight : memref<768x3072xf32> to tensor<768x3072xf32>
+      %0 = tensor.empty(%n) : tensor<?x3072xf32>
+      %1 = kernel.gemm %x, %w into %0 : (tensor<?x768xf32>, tensor<768x3072xf32>, tensor<?x3072xf32>) -> tensor<?x3072xf32>
+    // becomes on a GPU, where x is an activation
+    func.func @forward(%x: memref<?x768xf32>, %weight: memref<768x3072xbf16> {quern.role = "parameter"}, ...)
+      %w = bufferization.to_tensor %weight : memref<768x3072xbf16> to tensor<768x3072xbf16>
+      %0 = tensor.empty(%n) : tensor<?x3072xbf16>
+      %1 = kernel.gemm %x, %w into %0 : (tensor<?x768xbf16>, tensor<768x3072xbf16>, tensor<?x3072xbf16>) -> tensor<?x3072xbf16>
     ```
   }];
   let options = [Option<"precision", "precision", "std::string", /*default=*/"\"auto\"", "f32, bf16 or auto">];
-  let statistics = [Statistic<"numPrograms", "programs", "programs that store activations in bf16">];
+  let statistics = [Statistic<"numPrograms", "programs", "programs that store something in bf16">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
 }
 
