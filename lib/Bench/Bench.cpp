@@ -128,6 +128,12 @@ llvm::Error Bench::run() {
   if (!settings.shapes.empty() && works.size() != 1)
     return llvm::createStringError("--shape is for one work; name one instead of " +
                                    llvm::join(settings.works, ", "));
+  if (settings.precision != "f32")
+    for (const std::string &work : works)
+      if (work != "prefill" && work != "decode" && work != "compile" && work != "machine")
+        return llvm::createStringError("--precision=" + settings.precision +
+                                       " is for prefill, decode and compile; '" + work +
+                                       "' computes in f32");
   llvm::Expected<std::vector<std::unique_ptr<Peer>>> found = findPeers(settings);
   if (!found)
     return found.takeError();

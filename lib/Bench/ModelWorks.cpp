@@ -37,7 +37,8 @@ public:
     return model;
   }
   Model(Model &&other) noexcept
-      : parameters(other.parameters), table(other.table), vocabulary(other.vocabulary),
+      : parameters(other.parameters), table(other.table), decodeBytes(other.decodeBytes),
+        vocabulary(other.vocabulary), type(std::move(other.type)),
         library(std::move(other.library)), handle(std::exchange(other.handle, nullptr)) {}
   Model &operator=(Model &&) = delete;
   ~Model() {
@@ -58,33 +59,50 @@ public:
                                    call<decltype(quern_error)>("quern_error")());
   }
 
-  double parameters = 0; ///< all of them
-  double table = 0;      ///< of these the token table
+  double parameters = 0;  ///< all of them
+  double table = 0;       ///< of these the token table
+  double decodeBytes = 0; ///< of the weights that program 'decode' takes
   int64_t vocabulary = 0;
+  std::string type = "f32"; ///< in which weights are stored
 
 private:
   explicit Model(Library library) : library(std::move(library)) {}
 
   /// The token table is a matrix whose rows are the vocabulary.
   void count() {
-    llvm::Expected<llvm::json::Value> description =
+    llvm::Expected<llvm::json::Value> json =
         llvm::json::parse(call<decltype(quern_description)>("quern_description")(handle));
-    if (description)
-      vocabulary = description->getAsObject()->getInteger("vocabulary").value_or(0);
-    else
-      llvm::consumeError(description.takeError());
-    int64_t number = call<decltype(quern_parameter_count)>("quern_parameter_count")(handle);
-    for (int64_t i = 0; i < number; ++i) {
-      quern_tensor tensor;
-      if (call<decltype(quern_parameter)>("quern_parameter")(handle, i, &tensor))
-        continue;
-      double elements = 1;
-      for (int32_t dim = 0; dim < tensor.rank; ++dim)
-        elements *= double(tensor.shape[dim]);
+    if (!json)
+      return llvm::consumeError(json.takeError());
+    const llvm::json::Object &description = *json->getAsObject();
+    vocabulary = description.getInteger("vocabulary").value_or(0);
+    if (const llvm::json::Object *target = description.getObject("target"))
+      type = target->getString("precision").value_or("f32").str();
+    for (const llvm::json::Value &value : *description.getArray("parameters")) {
+      const llvm::json::Array &shape = *value.getAsObject()->getArray("shape");
+      double elements = elementsOf(shape);
       parameters += elements;
-      if (tensor.rank == 2 && tensor.shape[0] == vocabulary)
+      if (shape.size() == 2 && shape[0].getAsInteger() == vocabulary)
         table = elements;
     }
+    for (const llvm::json::Value &value : *description.getArray("programs")) {
+      const llvm::json::Object &program = *value.getAsObject();
+      if (program.getString("name") != "decode")
+        continue;
+      for (const llvm::json::Value &argument : *program.getArray("arguments")) {
+        const llvm::json::Object &one = *argument.getAsObject();
+        if (one.getString("role") == "parameter")
+          decodeBytes +=
+              elementsOf(*one.getArray("shape")) * (one.getString("type") == "bf16" ? 2 : 4);
+      }
+    }
+  }
+
+  static double elementsOf(const llvm::json::Array &shape) {
+    double elements = 1;
+    for (const llvm::json::Value &size : shape)
+      elements *= double(size.getAsInteger().value_or(0));
+    return elements;
   }
 
   Library library;
@@ -175,6 +193,7 @@ Rows measurePrefill(llvm::StringRef name, llvm::ArrayRef<int64_t> sizes,
     Row row("prefill", (name + ":" + llvm::Twine(sizes[0])).str());
     row.threads = count;
     row.unit = "tokens/s";
+    row.type = model->type;
     double ceiling = ceilingOf(Limit::MultiplyAdds, count);
     model->setThreads(count);
     llvm::Error error = llvm::Error::success();
@@ -208,6 +227,7 @@ Rows measureDecoding(llvm::StringRef name, llvm::ArrayRef<int64_t> sizes,
     Row row("decode", (name + ":" + llvm::Twine(sizes[0])).str());
     row.threads = count;
     row.unit = "tokens/s";
+    row.type = model->type;
     double ceiling = ceilingOf(Limit::Reading, count);
     model->setThreads(count);
     std::vector<double> steps;
@@ -219,8 +239,8 @@ Rows measureDecoding(llvm::StringRef name, llvm::ArrayRef<int64_t> sizes,
       steps.insert(steps.end(), times->begin() + 1, times->end());
     } while (now() < end);
     row.times = summarize(steps);
-    // Every weight is read once a token.
-    rate(row, 1, Limit::Reading, 4 * model->parameters, ceiling);
+    // Every weight is read once a token, as it is stored.
+    rate(row, 1, Limit::Reading, model->decodeBytes, ceiling);
     rows.push_back(std::move(row));
   }
   return rows;
@@ -257,7 +277,7 @@ llvm::ArrayRef<ModelFamily> modelFamilies() {
        {"llama-135m:256"},
        measurePrefill},
       {"decode",
-       "writing tokens one by one; 4 bytes a parameter and token",
+       "writing tokens one by one; 4 bytes a parameter and token, or 2 in bf16",
        "MODEL:TOKENS",
        {"llama-135m:32"},
        measureDecoding},

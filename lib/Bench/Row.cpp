@@ -31,17 +31,18 @@ llvm::json::Object Row::toJSON() const {
 }
 
 std::string tableHead() {
-  return llvm::formatv("{0,-14}{1,-24}{2,4} {3,10} {4,10} {5,9} {6,-9}{7,7} {8}\n", "work", "shape",
-                       "thr", "min ms", "median ms", "rate", "", "ratio",
+  return llvm::formatv("{0,-14}{1,-24}{2,-4} {3,4} {4,10} {5,10} {6,9} {7,-9}{8,7} {9}\n", "work",
+                       "shape", "type", "thr", "min ms", "median ms", "rate", "", "ratio",
                        "peers: rate (ours/theirs)")
       .str();
 }
 
 std::string Row::toText() const {
-  std::string line = llvm::formatv("{0,-14}{1,-24}{2,4} {3,10:f3} {4,10:f3} {5,9:f1} {6,-9}{7,7}",
-                                   work, shape, threads, times.least * 1e3, times.median * 1e3,
-                                   rate, unit, ratio ? llvm::formatv("{0:f3}", ratio).str() : "-")
-                         .str();
+  std::string line =
+      llvm::formatv("{0,-14}{1,-24}{2,-4} {3,4} {4,10:f3} {5,10:f3} {6,9:f1} {7,-9}{8,7}", work,
+                    shape, type, threads, times.least * 1e3, times.median * 1e3, rate, unit,
+                    ratio ? llvm::formatv("{0:f3}", ratio).str() : "-")
+          .str();
   for (const auto &[name, peer] : peers)
     line += llvm::formatv(" {0} {1:f1} ({2:f2})", name, peer, rate / peer).str();
   return line + "\n";

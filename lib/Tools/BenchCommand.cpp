@@ -74,6 +74,10 @@ void BenchCommand::add(CLI::App &app) {
       ->check(CLI::IsMember({"openblas", "onednn", "torch", "none"}))
       ->type_name("NAME,...");
   app.add_option("--python", settings.python, "a Python that has PyTorch")->type_name("PATH");
+  app.add_option("--precision", settings.precision,
+                 "what prefill and decode keep weights and caches in: f32 or bf16")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
   app.add_option("--cpu", cpu, "processor to compile for")->capture_default_str();
   app.add_flag("--json", settings.json, "print JSON instead of a table");
 }
@@ -108,6 +112,7 @@ int BenchCommand::run() {
     options.quiet = true;
     options.tool = tool;
     options.pipeline.cpu = cpu;
+    options.pipeline.precision = settings.precision;
     options.pipeline.targets = {"cpu"};
     options.pipeline.shape = shape;
     options.pipeline.programs = programs;

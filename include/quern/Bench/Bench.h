@@ -43,6 +43,7 @@ struct Settings {
   double seconds = 1;              ///< to spend on each measurement
   std::vector<std::string> peers;  ///< openblas, onednn, torch; empty: those that are found
   std::string python;              ///< with PyTorch; empty: no torch
+  std::string precision = "f32";   ///< of the weights and caches of prefill and decode: f32, bf16
   bool json = false;
 };
 

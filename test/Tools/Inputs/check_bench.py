@@ -1,4 +1,4 @@
-"""check_bench.py FILE WORK SHAPE... --threads N... [--no-ratio]: the JSON of `quern bench` has these rows, in this
+"""check_bench.py FILE WORK SHAPE... --threads N... [--no-ratio] [--type TYPE]: the JSON of `quern bench` has these rows, in this
 order, with numbers that agree with each other."""
 
 import argparse
@@ -11,6 +11,7 @@ parser.add_argument("work")
 parser.add_argument("shapes", nargs="+")
 parser.add_argument("--threads", type=int, nargs="+", required=True)
 parser.add_argument("--no-ratio", action="store_true")
+parser.add_argument("--type", default="f32")
 options = parser.parse_args()
 
 with open(options.file) as file:
@@ -24,7 +25,7 @@ expected = [(options.work, shape, threads) for shape in options.shapes for threa
 rows = report["results"]
 assert [(row["work"], row["shape"], row["threads"]) for row in rows] == expected, rows
 for row in rows:
-    assert row["type"] == "f32" and row["unit"] and row["peers"] is not None
+    assert row["type"] == options.type and row["unit"] and row["peers"] is not None
     assert 0 < row["seconds_min"] <= row["seconds_median"]
     assert row["rate"] > 0 and math.isfinite(row["rate"])
     if options.no_ratio:
