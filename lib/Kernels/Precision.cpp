@@ -214,6 +214,9 @@ void Narrowing::collect(Operation *op) {
           seeds.push_back(value);
     if (isa<kernel::AttentionOp>(op))
       tie(op->getOperand(0), op->getResult(0));
+    // What is drawn depends on them as on logits that a program returns.
+    if (auto sample = dyn_cast<kernel::SampleOp>(op))
+      pin(sample.getLogits());
     if (auto attention = dyn_cast<kernel::AttentionBackwardOp>(op))
       for (Value gradient : gradients(attention))
         tie(op->getOperand(0), gradient);

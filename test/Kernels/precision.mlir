@@ -100,3 +100,32 @@ func.func @attention_backward(%x: memref<1x4x2x8xf32>, %y: memref<1x4x2x8xf32>) 
   bufferization.materialize_in_destination %6 in restrict writable %y : (tensor<1x4x2x8xf32>, memref<1x4x2x8xf32>) -> ()
   return
 }
+
+// -----
+
+// Logits that a token is drawn from keep f32, as those do that a program returns: both ways of generating agree.
+
+// CHECK-LABEL: func.func @generate(
+// CHECK:         kernel.embedding {{.*}} -> tensor<1x1x8xbf16>
+// CHECK:         kernel.gemm {{.*}} : (tensor<1x8xbf16>, tensor<8x16xbf16>, tensor<1x16xf32>) -> tensor<1x16xf32>
+// CHECK:         kernel.sample %{{.*}} : (tensor<1x16xf32>,
+func.func @generate(%tokens: memref<1x1xi32>, %table: memref<16x8xf32> {quern.role = "parameter"},
+    %head: memref<8x16xf32> {quern.role = "parameter"}, %real: memref<f64>, %whole: memref<i64>, %drawn: memref<1xi32>)
+    attributes {quern.program, quern.target = "sm_80"} {
+  %0 = bufferization.to_tensor %tokens restrict : memref<1x1xi32> to tensor<1x1xi32>
+  %1 = bufferization.to_tensor %table restrict : memref<16x8xf32> to tensor<16x8xf32>
+  %2 = bufferization.to_tensor %head restrict : memref<8x16xf32> to tensor<8x16xf32>
+  %r = bufferization.to_tensor %real restrict : memref<f64> to tensor<f64>
+  %i = bufferization.to_tensor %whole restrict : memref<i64> to tensor<i64>
+  %3 = tensor.empty() : tensor<1x1x8xf32>
+  %4 = kernel.embedding %0, %1 into %3 : (tensor<1x1xi32>, tensor<16x8xf32>, tensor<1x1x8xf32>) -> tensor<1x1x8xf32>
+  %5 = tensor.collapse_shape %4 [[0, 1], [2]] : tensor<1x1x8xf32> into tensor<1x8xf32>
+  %6 = tensor.empty() : tensor<1x16xf32>
+  %7 = kernel.gemm %5, %2 into %6 : (tensor<1x8xf32>, tensor<8x16xf32>, tensor<1x16xf32>) -> tensor<1x16xf32>
+  %8 = tensor.empty() : tensor<1xi32>
+  %9:2 = kernel.sample %7 temperature %r top_k %i top_p %r seed %i index %i into %8, %8
+    : (tensor<1x16xf32>, tensor<f64>, tensor<i64>, tensor<f64>, tensor<i64>, tensor<i64>, tensor<1xi32>, tensor<1xi32>)
+      -> (tensor<1xi32>, tensor<1xi32>)
+  bufferization.materialize_in_destination %9#0 in restrict writable %drawn : (tensor<1xi32>, memref<1xi32>) -> ()
+  return
+}
