@@ -149,6 +149,10 @@ void printCounters(const Counters &counters) {
   line("shared bytes written", counters.sharedBytesWritten);
   line("shared accesses", counters.sharedAccesses);
   line("bank conflicts", counters.bankConflicts);
+  line("warps with wgmma", counters.productWarps);
+  line("their instructions", counters.productInstructions);
+  line("of them beside wgmma", counters.coveredInstructions);
+  line("stretches of wgmma", counters.productStretches);
   line("local bytes read", counters.localBytesRead);
   line("local bytes written", counters.localBytesWritten);
   for (const auto &[opcode, count] : counters.byOpcode)

@@ -126,6 +126,17 @@ finds("half_a_warpgroup", ["invalid-operand: warp 1 belongs to no whole warpgrou
 finds("exited_lanes", ["inactive-lane: all 32 lanes of the warp have to execute this; 31 do, others have exited"],
       (FENCE, "setp.eq.u32 %p2, %r1, 5;\n@%p2 ret;\n" + FENCE))
 
+# Each warp executes a wgmma, the commit and the wait after the first wgmma began, before its products are done; then
+# nothing. With another wait between the two wgmmas it begins twice.
+COUNTED = ["warps with wgmma             4\n", "of them beside wgmma         12\n", "stretches of wgmma           4\n"]
+counting = ["--block", "128", "--counters"]
+finds("counts", COUNTED, code=0, launch=counting)
+finds("counts_again", ["of them beside wgmma         16\n", "stretches of wgmma           8\n"], code=0, launch=counting, *[
+    (FIRST, FIRST + "\n  wgmma.commit_group.sync.aligned;\n  wgmma.wait_group.sync.aligned 0;")])
+# A sampled launch counts the same, and computes nothing.
+code, printed, sums = kernel.emulate("sampled", [], [*counting, "--sample", "1", "--no-races"])
+assert code == 0 and all(line in printed for line in COUNTED) and not sums.any(), (printed, sums)
+
 # What is no instruction.
 for change, message in (
         ((FIRST, FIRST.replace("m64n8k16", "m64n12k16")), "N is a multiple of 8 from 8 to 256"),
