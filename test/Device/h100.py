@@ -46,6 +46,8 @@ SPECIAL = ("ex2.", "lg2.", "rcp.", "rsqrt.", "sqrt.", "sin.", "cos.", "tanh.")
 # Assumptions. Cycles until memory answers, from one instruction of a warp to the next that needs its result (half of them
 # do), loads of a warp that are in flight together, and seconds between two launches of a graph.
 LATENCY, DEPENDENT, TOGETHER, BETWEEN = 600, 2, 4, 1e-6
+# A unit that is busy for so much of the time is said to be the limit.
+MOSTLY = 0.8
 # Stages that groups of a block can be apart in a ring of shared memory.
 APART = 8
 
@@ -133,9 +135,10 @@ def predict(launch, kernel, memory_bytes=None):
 
     def round_of(count):
         unit = max(busy, key=busy.get)
-        if busy[unit] * count >= alone:
-            return busy[unit] * count, unit
-        return alone, "occupancy" if room < share else "latency"
+        cycles = max(busy[unit] * count, alone)
+        if busy[unit] * count >= MOSTLY * cycles:
+            return cycles, unit
+        return cycles, "occupancy" if room < share else "latency"
 
     rounds, rest = divmod(share, beside)
     cycles, limit = round_of(beside)
