@@ -26,11 +26,6 @@ constexpr int64_t descriptorUnit = 16;
 /// each other.
 constexpr int64_t upperDescriptor = int64_t{1} << 30 | 8 * swizzleBytes / descriptorUnit;
 
-Value warpGroup(Thread &t) {
-  Value own = arith::DivUIOp::create(t.builder, t.loc, t.int32(t.thread()), t.int32(warpGroupSize));
-  return t.assembly("shfl.sync.idx.b32 $0, $1, 0, 31, -1;", "=r,r", own, t.builder.getI32Type());
-}
-
 Value SharedOperand::descriptor(Thread &t) const {
   // Where rows run across the depth, the next 64 columns are in the next box.
   int64_t leadingUnits = isDepthMajor ? 1 : boxRows * swizzleBytes / descriptorUnit;
@@ -180,6 +175,10 @@ Value warpNumber(Thread &t) {
   return mlir::gpu::ShuffleOp::create(t.builder, t.loc, t.int32(t.warp()), /*offset=*/0,
                                       static_cast<int32_t>(warpSize), mlir::gpu::ShuffleMode::IDX)
       .getShuffleResult();
+}
+
+Value warpGroup(Thread &t) {
+  return arith::DivUIOp::create(t.builder, t.loc, warpNumber(t), t.int32(warpsOfGroup));
 }
 
 static void groupBarrier(Thread &t, StringRef what, int64_t number) {

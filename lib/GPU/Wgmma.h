@@ -24,10 +24,6 @@ constexpr int64_t multiprocessors = 132;
 /// Bytes of a row of a matrix in shared memory, which the 128-byte swizzle permutes.
 constexpr int64_t swizzleBytes = 128;
 
-/// i32: the number of this warp group in its block. ptxas sees that all lanes of a warp have the
-/// same: descriptors that follow from it are computed once for all of them.
-mlir::Value warpGroup(Thread &thread);
-
 /// An operand in shared memory, of 16-bit elements: boxes that copyBox wrote with the 128-byte
 /// swizzle, one after the other, each of `boxRows` rows of 64 elements. Of a depth-major operand
 /// rows run along the depth: a box has 64 steps of it, for the rows (of A) or columns (of B) of the
@@ -75,9 +71,11 @@ struct GroupProduct {
 llvm::SmallVector<mlir::Value> awaitProducts(Thread &thread, mlir::ValueRange sums,
                                              int64_t pending = 0);
 
-/// i32: the number of this warp in its block, broadcast, so that ptxas knows it to be the same in
-/// all lanes: what is computed from it, as descriptors are, then takes no register of each thread.
+/// i32: the number of this warp, and of its warp group, in the block. It is broadcast, so that
+/// ptxas knows it to be the same in all lanes: what is computed from it, as descriptors are, is
+/// computed once for all of them, and takes no register of each.
 mlir::Value warpNumber(Thread &thread);
+mlir::Value warpGroup(Thread &thread);
 
 /// Named barriers of the block (PTX ISA 8.3, section 9.7.12.1): a warp group waits at `number`, 1
 /// to 15, until another has told it to go on, once for each time.
