@@ -204,7 +204,7 @@ struct EmitCPU : quern::cpu::impl::EmitCPUBase<EmitCPU> {
   using EmitCPUBase::EmitCPUBase;
 
   void runOnOperation() override {
-    llvm::Expected<Machine> machine = Machine::get(cpu);
+    llvm::Expected<Machine> machine = Machine::get(cpu, this->machine);
     if (!machine) {
       getOperation().emitError(llvm::toString(machine.takeError()));
       return signalPassFailure();

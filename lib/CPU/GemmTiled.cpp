@@ -103,16 +103,13 @@ TiledGemm::TiledGemm(Emission &e, const Matrix &a, const Matrix &b, bool transpo
       epilogue(epilogue), tile(registerTile(e.machine, epilogue.c.type())),
       columnPanels(e, epilogue.c.columns, tile) {
   int64_t bytes = epilogue.c.type().getIntOrFloatBitWidth() / 8;
-  // A panel of B stays in the second-level cache with room to spare; blocks of K have equal sizes.
-  int64_t most = llvm::alignDown(
-      std::clamp<int64_t>(e.machine.l2Bytes / 6 / (tile.columns() * bytes), 128, 3072 / bytes),
-      tile.lanes);
+  int64_t most = e.machine.tileDepth(epilogue.c.type()); // blocks of K have equal sizes
   oneBlock = known(depth, most + 1) <= most;
   blockDepth = depthBlockSize(e, tile, depth, most);
   panels.pitch = blockDepth * tile.rows + 64 / bytes; // not a power of two
   stripPanels = 4;
   int64_t strip = stripPanels * tile.rows;
-  int64_t budget = (2 << 20) / bytes / blockDepth;
+  int64_t budget = e.machine.packedBytes / bytes / blockDepth;
   int64_t rows = known(epilogue.c.rows, budget);
   chunkRows = llvm::alignTo(std::clamp<int64_t>(std::min(rows, budget), 1, 4096), strip);
 }

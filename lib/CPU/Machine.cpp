@@ -8,9 +8,14 @@
 #include "quern/CPU/Machine.h"
 
 #include "mlir/IR/BuiltinTypes.h"
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/MC/MCSubtargetInfo.h"
 #include "llvm/MC/TargetRegistry.h"
+#include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MathExtras.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/TargetParser/Host.h"
 #include "llvm/TargetParser/Triple.h"
@@ -27,7 +32,89 @@ static const char *const checkedFeatures[] = {
     "sse4.2",  "avx",      "avx2",     "fma",      "f16c",     "bmi",        "bmi2",
     "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512vnni", "avx512bf16"};
 
-Expected<Machine> Machine::get(StringRef cpu) {
+/// What one core sees of it: sysconf adds up those of all groups of cores.
+static int64_t thirdLevelCache(int64_t otherwise) {
+  auto file = MemoryBuffer::getFileAsStream("/sys/devices/system/cpu/cpu0/cache/index3/size");
+  int64_t kilobytes;
+  StringRef text = file ? (*file)->getBuffer().trim() : StringRef();
+  return text.consume_back("K") && !text.getAsInteger(10, kilobytes) ? kilobytes << 10 : otherwise;
+}
+
+/// A panel of B stays in the second-level cache with room to spare.
+static int64_t defaultPanel(const Machine &machine) {
+  int64_t step = machine.tileVectors * machine.vectorBytes;
+  return std::clamp<int64_t>(machine.l2Bytes / 6, 128 * step, 768 * step);
+}
+
+/// A number from `least` to `most`, with K or M behind it for bytes.
+static Error parseChange(StringRef name, StringRef text, int64_t least, int64_t most,
+                         int64_t &value) {
+  StringRef digits = text;
+  int64_t unit = digits.consume_back("K") ? 1 << 10 : digits.consume_back("M") ? 1 << 20 : 1;
+  int64_t number;
+  if (digits.getAsInteger(10, number) || number < 0 || number > most / unit ||
+      number * unit < least)
+    return createStringError("--machine: %s takes a number from %lld to %lld (K and M stand for "
+                             "1024 and 1048576), got '%s'",
+                             name.str().c_str(), static_cast<long long>(least),
+                             static_cast<long long>(most), text.str().c_str());
+  value = number * unit;
+  return Error::success();
+}
+
+static Error change(Machine &machine, StringRef changes) {
+  struct {
+    const char *name;
+    int64_t *value, least, most;
+  } known[] = {{"l1", &machine.l1Bytes, 4 << 10, 1 << 20},
+               {"l2", &machine.l2Bytes, 32 << 10, 256 << 20},
+               {"l3", &machine.l3Bytes, 0, int64_t(4) << 30},
+               {"tile-rows", &machine.tileRows, 1, 16},
+               {"tile-vectors", &machine.tileVectors, 1, 16},
+               {"panel", &machine.panelBytes, 4 << 10, 256 << 10},
+               {"packed", &machine.packedBytes, 64 << 10, 64 << 20}};
+  for (StringRef part : split(changes, ',')) {
+    auto [name, text] = part.split('=');
+    auto *found = find_if(known, [&, wanted = name](auto &one) { return wanted == one.name; });
+    if (found == std::end(known))
+      return createStringError("--machine takes NAME=VALUE, ... of %s; got '%s'",
+                               Machine::describeChanges(), part.str().c_str());
+    if (Error error = parseChange(name, text, found->least, found->most, *found->value))
+      return error;
+  }
+  // Packing transposes by shuffles of powers of two.
+  if (!isPowerOf2_64(uint64_t(machine.tileRows)))
+    return createStringError("--machine: tile-rows must be a power of two, not %d",
+                             int(machine.tileRows));
+  int64_t registers =
+      machine.tileRows * machine.tileVectors + machine.tileVectors + (machine.hasFma ? 1 : 2);
+  if (registers > machine.vectorRegisters)
+    return createStringError("--machine: a tile of %d rows of %d vectors needs %d registers, and "
+                             "%s has %d",
+                             int(machine.tileRows), int(machine.tileVectors), int(registers),
+                             machine.cpu.c_str(), int(machine.vectorRegisters));
+  return Error::success();
+}
+
+const char *Machine::describeChanges() {
+  return "l1, l2, l3 (bytes of the caches), tile-rows, tile-vectors (of the tile in registers), "
+         "panel, packed (bytes of packed matrices)";
+}
+
+std::string Machine::describe() const {
+  return formatv("{0}, {1}-bit vectors, {2} registers, L1 {3} KiB, L2 {4} KiB, L3 {5} MiB; "
+                 "tiles of {6} x {7} vectors, panels of {8} KiB, {9} KiB packed",
+                 cpu, vectorBytes * 8, vectorRegisters, l1Bytes >> 10, l2Bytes >> 10, l3Bytes >> 20,
+                 tileRows, tileVectors, panelBytes >> 10, packedBytes >> 10)
+      .str();
+}
+
+int64_t Machine::tileDepth(mlir::Type type) const {
+  int64_t step = tileVectors * vectorBytes, line = 64 * 8 / type.getIntOrFloatBitWidth();
+  return std::max<int64_t>(line, alignDown(panelBytes / step, uint64_t(line)));
+}
+
+Expected<Machine> Machine::get(StringRef cpu, StringRef changes) {
   InitializeNativeTarget();
   std::string error;
   Triple triple(sys::getDefaultTargetTriple());
@@ -78,7 +165,16 @@ Expected<Machine> Machine::get(StringRef cpu) {
     };
     machine.l1Bytes = cache(_SC_LEVEL1_DCACHE_SIZE, machine.l1Bytes);
     machine.l2Bytes = cache(_SC_LEVEL2_CACHE_SIZE, machine.l2Bytes);
+    machine.l3Bytes = thirdLevelCache(machine.l3Bytes);
   }
+  // Besides the tile live its vectors of B, one broadcast element of A and, without fused
+  // multiply-add, one product. Rows that are a power of two let packing transpose by shuffles.
+  machine.tileRows = machine.vectorRegisters >= 32 ? 8 : 4;
+  machine.tileVectors = machine.hasFma ? 3 : 2;
+  machine.panelBytes = defaultPanel(machine);
+  if (!changes.empty())
+    if (Error error = change(machine, changes))
+      return error;
   return machine;
 }
 

@@ -17,12 +17,8 @@ using namespace mlir;
 namespace quern::cpu {
 
 RegisterTile registerTile(const Machine &machine, Type element) {
-  // Besides the tile live `vectors` vectors of B, one broadcast element of A and, without fused
-  // multiply-add, one product. Rows that are a power of two let packing transpose by shuffles.
   int64_t lanes = machine.lanes(element);
-  int64_t rows = machine.vectorRegisters >= 32 ? 8 : 4;
-  int64_t vectors = machine.hasFma ? 3 : 2;
-  return {rows, vectors, lanes, VectorType::get({lanes}, element)};
+  return {machine.tileRows, machine.tileVectors, lanes, VectorType::get({lanes}, element)};
 }
 
 Value add(Emission &e, Value a, Value b) {

@@ -25,7 +25,7 @@ struct RegisterTile {
   int64_t columns() const { return vectors * lanes; }
 };
 
-/// The tile that fits the registers of `machine`; rows and lanes are powers of two.
+/// The tile of `machine`; rows and lanes are powers of two.
 RegisterTile registerTile(const Machine &machine, mlir::Type element);
 
 // Index arithmetic; constants fold at once.

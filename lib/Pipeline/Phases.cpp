@@ -63,7 +63,7 @@ static void buildEmit(OpPassManager &manager, const Options &options) {
     manager.addNestedPass<mlir::gpu::GPUModuleOp>(nvidia::createExpandDeviceMath());
   }
   if (options.hasCPU()) {
-    manager.addPass(cpu::createEmitCPU({options.cpu}));
+    manager.addPass(cpu::createEmitCPU({options.cpu, options.machine}));
     manager.addPass(cpu::createExpandMath({options.cpu}));
   }
 }
@@ -142,6 +142,10 @@ namespace {
 struct PhaseOptions : PassPipelineOptions<PhaseOptions> {
   Option<std::string> cpu{*this, "cpu", llvm::cl::desc("processor to compile for"),
                           llvm::cl::init("native")};
+  Option<std::string> machine{
+      *this, "machine",
+      llvm::cl::desc("changes to the model of the processor, such as l2=1M,tile-rows=2"),
+      llvm::cl::init("")};
   Option<std::string> precision{*this, "precision", llvm::cl::desc("f32, tf32, bf16 or auto"),
                                 llvm::cl::init("auto")};
   ListOption<std::string> targets{*this, "targets",
@@ -160,6 +164,7 @@ void registerPhases() {
     auto build = [&phase](OpPassManager &manager, const PhaseOptions &given) {
       Options options;
       options.cpu = given.cpu;
+      options.machine = given.machine;
       options.precision = given.precision;
       options.targets.assign(given.targets.begin(), given.targets.end());
       options.programs.assign(given.programs.begin(), given.programs.end());

@@ -79,6 +79,10 @@ void BenchCommand::add(CLI::App &app) {
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();
   app.add_option("--cpu", cpu, "processor to compile for")->capture_default_str();
+  app.add_option("--machine", machineChanges,
+                 std::string("changes to the model of the processor, NAME=VALUE,...: ") +
+                     cpu::Machine::describeChanges())
+      ->type_name("NAME=VALUE,...");
   app.add_flag("--json", settings.json, "print JSON instead of a table");
 }
 
@@ -87,11 +91,11 @@ int BenchCommand::run() {
     llvm::errs() << "quern: error: " << llvm::toString(std::move(error)) << "\n";
     return 1;
   };
-  llvm::Expected<cpu::Machine> machine = cpu::Machine::get(cpu);
+  llvm::Expected<cpu::Machine> machine = cpu::Machine::get(cpu, machineChanges);
   if (!machine)
     return fail(machine.takeError());
   bench::Compiler compiler;
-  compiler.machine = describe(*machine);
+  compiler.machine = machine->describe();
   compiler.model = modelText;
   compiler.compile = [&](const std::string &text, const std::string &library,
                          const std::vector<std::string> &shape,
@@ -113,6 +117,7 @@ int BenchCommand::run() {
     options.tool = tool;
     options.pipeline.cpu = cpu;
     options.pipeline.precision = settings.precision;
+    options.pipeline.machine = machineChanges;
     options.pipeline.targets = {"cpu"};
     options.pipeline.shape = shape;
     options.pipeline.programs = programs;

@@ -19,6 +19,7 @@ struct BenchCommand {
   bench::Settings settings;
   std::string tool; ///< path of the running tool
   std::string cpu = "native";
+  std::string machineChanges; ///< as cpu::Machine::get takes them
 
   void add(CLI::App &app);
   /// The exit status.

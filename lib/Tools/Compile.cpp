@@ -267,11 +267,12 @@ void Compilation::announce() {
   }
   if (!options.pipeline.hasCPU())
     return;
-  llvm::errs() << "target: " << describe(machine) << "\n";
+  llvm::errs() << "target: " << machine.describe() << "\n";
 }
 
 LogicalResult Compilation::run() {
-  llvm::Expected<cpu::Machine> found = cpu::Machine::get(options.pipeline.cpu);
+  llvm::Expected<cpu::Machine> found =
+      cpu::Machine::get(options.pipeline.cpu, options.pipeline.machine);
   if (!found)
     return fail(found.takeError());
   machine = *found;
@@ -335,13 +336,6 @@ LogicalResult Compilation::run() {
 }
 
 } // namespace
-
-std::string describe(const cpu::Machine &machine) {
-  return llvm::formatv("{0}, {1}-bit vectors, {2} registers, L1 {3} KiB, L2 {4} KiB", machine.cpu,
-                       machine.vectorBytes * 8, machine.vectorRegisters, machine.l1Bytes >> 10,
-                       machine.l2Bytes >> 10)
-      .str();
-}
 
 int compile(const CompileOptions &options) { return failed(Compilation(options).run()) ? 1 : 0; }
 

@@ -8,6 +8,7 @@
 #include "quern/Tools/Quern.h"
 
 #include "BenchCommand.h"
+#include "quern/CPU/Machine.h"
 #include "quern/GPU/Architecture.h"
 #include "quern/Pipeline/Phases.h"
 #include "quern/Tools/Compile.h"
@@ -88,6 +89,11 @@ void CompileCommand::add(CLI::App &app) {
   app.add_option("--cpu", options.pipeline.cpu,
                  "processor: native, x86-64-v3, x86-64-v4, or a name of LLVM's")
       ->capture_default_str();
+  app.add_option("--machine", options.pipeline.machine,
+                 std::string("changes to the model of that processor ('quern bench machine' prints "
+                             "it), NAME=VALUE,...: ") +
+                     cpu::Machine::describeChanges())
+      ->type_name("NAME=VALUE,...");
   app.add_option("--precision", options.pipeline.precision,
                  "what is kept in 16 bits: f32 (nothing), bf16 (caches, weights that no program "
                  "trains, on GPUs activations too; master weights, moments and sums stay f32), or "

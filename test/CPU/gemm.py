@@ -239,6 +239,13 @@ def main():
                 case.check(program, "f%d" % i, m)
         print("%s: %d kernels, emitted in %.2f s, compiled in %.2f s" %
               (cpu, len(chosen), program.emit_seconds, program.compile_seconds))
+    # Other tiles than those of the model: narrow ones in many blocks of K and chunks of A, tall ones.
+    for machine in ("tile-rows=1,tile-vectors=4,panel=4K,packed=64K", "tile-rows=8,tile-vectors=1,panel=8K"):
+        chosen = cases[1::4]
+        program = Program("".join(case.text("f%d" % i) for i, case in enumerate(chosen)), machine=machine)
+        for i, case in enumerate(chosen):
+            for m in case.rows:
+                case.check(program, "f%d" % i, m)
 
 
 main()

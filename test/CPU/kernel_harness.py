@@ -87,10 +87,10 @@ def _descriptor(array):
 
 
 class Program:
-    """The functions of an MLIR text, compiled for `cpu` and loaded."""
+    """The functions of an MLIR text, compiled for `cpu` (with changes to its model, such as "l3=0") and loaded."""
 
-    def __init__(self, text, cpu="native", keep=None):
-        self.cpu = cpu
+    def __init__(self, text, cpu="native", keep=None, machine=""):
+        self.cpu, self.machine = cpu, machine
         directory = keep or tempfile.mkdtemp(prefix="quern-kernel-")
         try:
             self._build(text, directory)
@@ -103,8 +103,8 @@ class Program:
         with open(path(".mlir"), "w") as file:
             file.write(text)
         expand = ",quern-expand-math{cpu=%s}" % self.cpu if "quern-expand-math" in _passes() else ""
-        pipeline = ("builtin.module(func.func(llvm-request-c-wrappers),quern-emit-cpu{cpu=%s}%s,quern-lower-to-llvm)"
-                    % (self.cpu, expand))
+        pipeline = ("builtin.module(func.func(llvm-request-c-wrappers),quern-emit-cpu{cpu=%s machine=%s}%s,quern-lower-to-llvm)"
+                    % (self.cpu, self.machine, expand))
         start = time.time()
         _run(["quern-opt", path(".mlir"), "--pass-pipeline=" + pipeline, "-o", path(".llvm.mlir")])
         self.emit_seconds = time.time() - start
@@ -116,7 +116,7 @@ class Program:
                              if self.cpu in ("native", "x86-64-v4") else []))
         self.compile_seconds = time.time() - start
         # Each library has a name of its own, so that several can be loaded side by side.
-        library = path("-" + hashlib.sha1(text.encode()).hexdigest()[:12] + ".so")
+        library = path("-" + hashlib.sha1((self.machine + text).encode()).hexdigest()[:12] + ".so")
         _run([LLVM + "/clang", "-shared", "-fopenmp", "-L", os.path.dirname(LLVM) + "/lib",
               "-Wl,-rpath," + os.path.dirname(LLVM) + "/lib", path(".o"), "-o", library, "-lm"])
         self.library = ctypes.CDLL(library)
@@ -185,20 +185,22 @@ class _Guarded(np.ndarray):
     pass
 
 
-def guarded(shape, dtype=np.float32, pitch=None, fill=None):
+def guarded(shape, dtype=np.float32, pitch=None, fill=None, line_aligned=False):
     """An array whose memory is canaries, inside and around; rows `pitch` elements apart when given (the gaps
-    are canaries too). `fill` gives the values to start with."""
+    are canaries too). `fill` gives the values to start with. With `line_aligned` it starts at a multiple of
+    64 bytes, otherwise anywhere."""
     dtype = np.dtype(dtype)
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     row = shape[-1] if shape else 1
     pitch = pitch or row
     rows = int(np.prod(shape[:-1])) if shape else 1
     words = -(-dtype.itemsize * rows * pitch // 4)
-    memory = np.full(2 * GUARD + words, CANARY, np.uint32).view(_Guarded)
+    memory = np.full(2 * GUARD + 16 + words, CANARY, np.uint32).view(_Guarded)
+    start = GUARD + (-memory.ctypes.data // 4 % 16 if line_aligned else 0)
     strides = [pitch * dtype.itemsize, dtype.itemsize][2 - min(len(shape), 2):]
     for size in reversed(shape[1:-1]):
         strides.insert(0, strides[0] * size)
-    array = np.ndarray.__new__(_Guarded, shape, dtype, memory, GUARD * 4, tuple(strides))
+    array = np.ndarray.__new__(_Guarded, shape, dtype, memory, start * 4, tuple(strides))
     if fill is not None:
         array[...] = fill
     return array
@@ -209,13 +211,14 @@ def check_guards(*arrays):
     for array in arrays:
         memory = np.asarray(array.base).view(np.uint16)
         covered = np.full(memory.shape, True)
-        covered_view = np.ndarray(array.shape + (array.itemsize // 2,), bool, covered, 2 * GUARD,
+        start = (array.ctypes.data - memory.ctypes.data) // 2
+        covered_view = np.ndarray(array.shape + (array.itemsize // 2,), bool, covered, start,
                                   tuple(s // 2 for s in array.strides) + (1,))
         covered_view[...] = False
         bad = np.flatnonzero(covered & (memory != np.full(memory.size // 2, CANARY, np.uint32).view(np.uint16)))
         if bad.size:
             raise AssertionError("%d half words around an array of shape %s were overwritten, the first at half word %d"
-                                 % (bad.size, array.shape, bad[0] - 2 * GUARD))
+                                 % (bad.size, array.shape, bad[0] - start))
 
 
 def check_close(what, got, wanted, tolerance):

@@ -41,7 +41,9 @@ def EmitCPU : Pass<"quern-emit-cpu", "::mlir::ModuleOp"> {
   }];
   let options = [
     Option<"cpu", "cpu", "std::string", /*default=*/"\"native\"",
-           "processor to emit for: native, x86-64-v3, x86-64-v4, or a name of LLVM's">
+           "processor to emit for: native, x86-64-v3, x86-64-v4, or a name of LLVM's">,
+    Option<"machine", "machine", "std::string", /*default=*/"\"\"",
+           "changes to the model of the processor, such as l2=1M,tile-rows=2">
   ];
   let statistics = [Statistic<"numKernels", "kernels", "kernel calls">,
                     Statistic<"numFunctions", "kernel-functions", "distinct kernel functions">];

@@ -34,6 +34,7 @@ namespace quern::pipeline {
 struct Options {
   std::vector<std::string> targets; ///< "cpu", or architectures of GPUs; empty: the CPU alone
   std::string cpu = "native";       ///< as quern::cpu::Machine::get takes it
+  std::string machine;              ///< changes to the model of that processor, as there
   /// Of storage: f32, bf16; auto: bf16 on GPUs. tf32: f32, multiplied as TF32 on GPUs.
   std::string precision = "auto";
   std::vector<std::string> programs; ///< programs to derive; empty: all that the model's kind has

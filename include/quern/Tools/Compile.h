@@ -34,9 +34,6 @@ struct CompileOptions {
   pipeline::Options pipeline;
 };
 
-/// What code is made for, a line.
-std::string describe(const cpu::Machine &machine);
-
 /// Compiles one file. Messages go to standard error; returns the exit status. The output is
 /// complete or not there: it is written beside its place and then renamed.
 int compile(const CompileOptions &options);
