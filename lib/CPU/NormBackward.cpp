@@ -29,57 +29,91 @@ public:
   LogicalResult run();
 
 private:
-  void emitRow(Value row, Value weightSums, Value biasSums);
+  void emitRows(const NormRows &norm, ArrayRef<Value> group, Value weightSums, Value biasSums,
+                bool streaming);
   void combine(Value partial, Value target);
 
   kernel::NormBackwardOp op;
   kernel::NormBackwardOp::Adaptor in;
   Emission &e;
   Vectors v;
-  Value rows, columns, x, gradient, addend, dx;
+  Value rows, columns, dx;
+  SmallVector<Value> inputs; ///< x, the gradient, and an addend if there is one
 };
 
-void NormBackward::emitRow(Value row, Value weightSums, Value biasSums) {
+void NormBackward::emitRows(const NormRows &norm, ArrayRef<Value> group, Value weightSums,
+                            Value biasSums, bool streaming) {
   Value zero = e.index(0);
-  Value xRow = rowOf(e, x, row), gRow = rowOf(e, gradient, row), dxRow = rowOf(e, dx, row);
   bool layer = op.getKind() == kernel::NormKind::Layer;
-  RowStatistics statistics =
-      rowStatistics(v, xRow, columns, op.getKind(), op.getEpsilon().convertToDouble());
+  auto rowsOf = [&](Value memref) {
+    SmallVector<Value> result;
+    for (Value row : group)
+      result.push_back(rowOf(e, memref, row));
+    return result;
+  };
+  SmallVector<Value> x = rowsOf(inputs[0]), gradient = rowsOf(inputs[1]);
   auto weighted = [&](Value g, Value column, Value mask) {
     return in.getWeight() ? v.mul(g, v.load(in.getWeight(), column, mask)) : g;
   };
-  SmallVector<Value> totals = v.sums(zero, columns, layer ? 2 : 1, [&](Value column, Value mask) {
-    Value g = weighted(v.load(gRow, column, mask), column, mask);
-    Value xhat = normalize(v, v.load(xRow, column, mask), statistics);
-    SmallVector<Value> terms{v.mul(g, xhat)};
-    if (layer)
-      terms.push_back(g);
-    return terms;
-  });
-  OpBuilder &b = e.builder;
-  Value integer = arith::IndexCastOp::create(b, e.loc, b.getI64Type(), columns);
-  Value count = arith::SIToFPOp::create(b, e.loc, v.compute, integer);
-  for (Value &total : totals)
-    total = v.splat(arith::DivFOp::create(b, e.loc, total, count).getResult());
-  Value addendRow = addend ? rowOf(e, addend, row) : Value();
-  SmallVector<Value> next{rowToPrefetch(e, x, row, rows), rowToPrefetch(e, gradient, row, rows),
-                          addend ? rowToPrefetch(e, addend, row, rows) : Value()};
-  v.forColumns(zero, columns, [&](Value column, Value mask) {
-    for (Value soon : next)
-      v.prefetch(soon, column);
-    Value dy = v.load(gRow, column, mask);
-    Value xhat = normalize(v, v.load(xRow, column, mask), statistics);
-    Value g = weighted(dy, column, mask);
-    if (layer)
-      g = v.sub(g, totals[1]);
-    Value result = v.mul(v.sub(g, v.mul(xhat, totals[0])), statistics.scale);
-    if (addendRow)
-      result = v.add(result, v.load(addendRow, column, mask));
-    v.store(result, dxRow, column, mask);
-    if (weightSums)
-      v.store(v.fma(dy, xhat, v.load(weightSums, column, mask)), weightSums, column, mask);
-    if (biasSums)
-      v.store(v.add(dy, v.load(biasSums, column, mask)), biasSums, column, mask);
+  SmallVector<Value> ahead = norm.ahead(group);
+  size_t half = ahead.size() / 2;
+  SmallVector<RowStatistics> statistics = norm.statistics(
+      group, ArrayRef(ahead).take_front(half),
+      [&](size_t row, Value column, Value mask) { return v.load(x[row], column, mask); },
+      [&](size_t row, Value centered, Value column, Value mask) {
+        Value g = weighted(v.load(gradient[row], column, mask), column, mask);
+        SmallVector<Value> terms{v.mul(g, centered)};
+        if (layer)
+          terms.push_back(g);
+        return terms;
+      });
+  // With g the weighted gradient and s the scale: dx = s (g - mean(g) - xhat mean(g xhat))
+  struct Factors {
+    Value ofProduct, ofMean; ///< -s mean(g xhat), -s mean(g)
+  };
+  SmallVector<Factors> factors;
+  for (const RowStatistics &row : statistics) {
+    Value minus = v.mul(v.splat(-1.0), row.scale);
+    Value product = v.mul(v.splat(norm.mean(row.sums[0])), row.scale);
+    factors.push_back(
+        {v.mul(minus, product), layer ? v.mul(minus, v.splat(norm.mean(row.sums[1]))) : Value()});
+  }
+  SmallVector<Value> addend, target = rowsOf(dx);
+  if (inputs.size() > 2)
+    addend = rowsOf(inputs[2]);
+  v.forLines(zero, columns, dx, [&](ArrayRef<Value> line, Value mask) {
+    auto loadAll = [&](Value memref) {
+      SmallVector<Value> vectors;
+      for (Value column : line)
+        vectors.push_back(memref ? v.load(memref, column, mask) : Value());
+      return vectors;
+    };
+    for (Value row : ArrayRef(ahead).drop_front(half))
+      v.prefetch(row, line.front(), int64_t(line.size()));
+    SmallVector<Value> weights = loadAll(weightSums), biases = loadAll(biasSums);
+    for (size_t row = 0; row < group.size(); ++row)
+      for (auto [column, weightSum, biasSum] : llvm::zip(line, weights, biases)) {
+        Value dy = v.load(gradient[row], column, mask);
+        Value xhat =
+            v.mul(statistics[row].center(v, v.load(x[row], column, mask)), statistics[row].scale);
+        Value g = weighted(dy, column, mask);
+        Value result = layer ? v.fma(g, statistics[row].scale, factors[row].ofMean)
+                             : v.mul(g, statistics[row].scale);
+        result = v.fma(xhat, factors[row].ofProduct, result);
+        if (!addend.empty())
+          result = v.add(result, v.load(addend[row], column, mask));
+        v.store(result, target[row], column, mask, streaming);
+        if (weightSum)
+          weightSum = v.fma(dy, xhat, weightSum);
+        if (biasSum)
+          biasSum = v.add(dy, biasSum);
+      }
+    for (auto [column, weightSum, biasSum] : llvm::zip(line, weights, biases)) {
+      if (weightSum)
+        v.store(weightSum, weightSums, column, mask);
+      if (biasSum)
+        v.store(biasSum, biasSums, column, mask);
+    }
   });
 }
 
@@ -104,19 +138,23 @@ LogicalResult NormBackward::run() {
   int64_t last = type.getRank() - 1;
   columns = e.dim(in.getX(), last);
   rows = e.leadingSize(in.getX(), last);
-  x = mergeRows(e, in.getX());
-  gradient = mergeRows(e, in.getGradient());
-  dx = mergeRows(e, in.getOutputs()[0]);
+  inputs = {mergeRows(e, in.getX()), mergeRows(e, in.getGradient())};
   if (in.getAddend())
-    addend = mergeRows(e, in.getAddend());
+    inputs.push_back(mergeRows(e, in.getAddend()));
+  dx = mergeRows(e, in.getOutputs()[0]);
+  NormRows norm(v, rows, columns, inputs, op.getKind(), op.getEpsilon().convertToDouble(),
+                /*extra=*/op.getKind() == kernel::NormKind::Layer ? 2 : 1);
+  int64_t bytes = elementBytes(type.getElementType()) * int64_t(inputs.size() + 1);
   // Outputs past dX: the gradient of the weight where the norm has one, then that of the bias.
   size_t outputs = in.getOutputs().size();
   bool hasWeight = outputs == 3 || (outputs == 2 && in.getWeight());
   bool hasBias = outputs == 3 || (outputs == 2 && !in.getWeight());
   if (outputs == 1) {
-    int64_t bytes = elementBytes(type.getElementType()) * 3;
-    forRows(e, rows, rowsPerUnit(e, columns, bytes),
-            [&](Value row) { emitRow(row, Value(), Value()); });
+    withStreaming(e, dx, rows, columns, bytes, [&](bool streaming) {
+      forRowGroupUnits(
+          e, rows, rowsPerUnit(e, columns, bytes), norm.size(),
+          [&](ArrayRef<Value> group) { emitRows(norm, group, Value(), Value(), streaming); });
+    });
     return success();
   }
   if (type.isDynamicDim(last))
@@ -126,20 +164,27 @@ LogicalResult NormBackward::run() {
   Value weightPartial = hasWeight ? e.sharedScratch(partialType) : Value();
   Value biasPartial = hasBias ? e.sharedScratch(partialType) : Value();
   Value blocks = e.index(rowBlocks), zero = e.index(0), one = e.index(1);
-  e.forUnits(blocks, [&](Value block) {
-    Value weightSums, biasSums;
-    for (auto [partial, sums] : {std::pair(weightPartial, &weightSums), {biasPartial, &biasSums}}) {
-      if (!partial)
-        continue;
-      *sums = rowOf(e, partial, block);
-      Value target = *sums;
-      v.forColumns(zero, columns,
-                   [&](Value column, Value mask) { v.store(v.splat(0.0), target, column, mask); });
-    }
-    OpBuilder &b = e.builder;
-    Value from = arith::DivUIOp::create(b, e.loc, mulIndex(e, block, rows), blocks);
-    Value to = arith::DivUIOp::create(b, e.loc, mulIndex(e, addIndex(e, block, one), rows), blocks);
-    e.forLoop(from, to, 1, [&](Value row) { emitRow(row, weightSums, biasSums); });
+  withStreaming(e, dx, rows, columns, bytes, [&](bool streaming) {
+    e.forUnits(blocks, [&](Value block) {
+      Value weightSums, biasSums;
+      for (auto [partial, sums] :
+           {std::pair(weightPartial, &weightSums), {biasPartial, &biasSums}}) {
+        if (!partial)
+          continue;
+        *sums = rowOf(e, partial, block);
+        Value target = *sums;
+        v.forColumns(zero, columns, [&](Value column, Value mask) {
+          v.store(v.splat(0.0), target, column, mask);
+        });
+      }
+      OpBuilder &b = e.builder;
+      Value from = arith::DivUIOp::create(b, e.loc, mulIndex(e, block, rows), blocks);
+      Value to =
+          arith::DivUIOp::create(b, e.loc, mulIndex(e, addIndex(e, block, one), rows), blocks);
+      forRowGroups(e, from, to, norm.size(), [&](ArrayRef<Value> group) {
+        emitRows(norm, group, weightSums, biasSums, streaming);
+      });
+    });
   });
   e.barrier();
   if (hasWeight)

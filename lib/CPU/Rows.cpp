@@ -7,6 +7,7 @@
 
 #include "Rows.h"
 
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
@@ -16,15 +17,8 @@ using namespace mlir;
 
 namespace quern::cpu {
 
-Value rowToPrefetch(Emission &e, Value memref, Value row, Value rows) {
-  auto type = cast<MemRefType>(memref.getType());
-  int64_t columns = type.getShape().back();
-  if (ShapedType::isDynamic(columns) ||
-      columns > e.machine.l1Bytes / 8 / elementBytes(type.getElementType()))
-    return {};
-  Value last = e.builder.createOrFold<arith::SubIOp>(e.loc, rows, e.index(1));
-  return rowOf(e, memref, minIndex(e, addIndex(e, row, e.index(1)), last));
-}
+/// Of a cache, on every processor that we know.
+constexpr int64_t lineBytes = 64;
 
 Value rowsPerUnit(Emission &e, Value columns, int64_t bytesPerColumn) {
   int64_t target = std::max<int64_t>(unitBytes / bytesPerColumn, 1);
@@ -42,6 +36,32 @@ void forRows(Emission &e, Value rows, Value perUnit, llvm::function_ref<void(Val
   e.forUnits(ceilDiv(e, rows, perUnit), [&](Value unit) {
     Value from = mulIndex(e, unit, perUnit);
     e.forLoop(from, minIndex(e, addIndex(e, from, perUnit), rows), 1, body);
+  });
+}
+
+void forRowGroups(Emission &e, Value from, Value to, int64_t size,
+                  llvm::function_ref<void(ArrayRef<Value>)> body) {
+  OpBuilder &b = e.builder;
+  Value length = b.createOrFold<arith::SubIOp>(e.loc, to, from);
+  Value rest = b.createOrFold<arith::RemUIOp>(e.loc, length, e.index(size));
+  Value whole = b.createOrFold<arith::SubIOp>(e.loc, to, rest);
+  e.forLoop(from, whole, size, [&](Value row) {
+    SmallVector<Value> rows;
+    for (int64_t i = 0; i < size; ++i)
+      rows.push_back(addIndex(e, row, e.index(i)));
+    body(rows);
+  });
+  if (size > 1)
+    e.forLoop(whole, to, 1, [&](Value row) { body(row); });
+}
+
+void forRowGroupUnits(Emission &e, Value rows, Value perUnit, int64_t size,
+                      llvm::function_ref<void(ArrayRef<Value>)> body) {
+  Value whole = e.index(size);
+  Value unitRows = mulIndex(e, ceilDiv(e, perUnit, whole), whole);
+  e.forUnits(ceilDiv(e, rows, unitRows), [&](Value unit) {
+    Value from = mulIndex(e, unit, unitRows);
+    forRowGroups(e, from, minIndex(e, addIndex(e, from, unitRows), rows), size, body);
   });
 }
 
@@ -65,6 +85,10 @@ Value Vectors::load(Value row, Value column, Value mask) {
 }
 
 void Vectors::store(Value value, Value row, Value column, Value mask) {
+  store(value, row, column, mask, /*streaming=*/false);
+}
+
+void Vectors::store(Value value, Value row, Value column, Value mask, bool streaming) {
   OpBuilder &b = emission.builder;
   Location loc = emission.loc;
   auto memory = cast<MemRefType>(row.getType());
@@ -75,14 +99,28 @@ void Vectors::store(Value value, Value row, Value column, Value mask) {
                 : arith::ExtFOp::create(b, loc, stored, value).getResult();
   if (mask)
     vector::MaskedStoreOp::create(b, loc, row, ValueRange{column}, mask, value);
+  else if (streaming)
+    vector::StoreOp::create(b, loc, value, row, ValueRange{column}, /*nontemporal=*/true,
+                            llvm::MaybeAlign(lanes * elementBytes(memory.getElementType())));
   else
     vector::StoreOp::create(b, loc, value, row, ValueRange{column});
 }
 
-void Vectors::prefetch(Value row, Value column) {
-  if (row)
-    memref::PrefetchOp::create(emission.builder, emission.loc, row, ValueRange{column},
-                               /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
+void Vectors::prefetch(Value row, Value column, int64_t vectors) {
+  int64_t line = lineBytes / elementBytes(cast<MemRefType>(row.getType()).getElementType());
+  for (int64_t ahead = 0; ahead < vectors * lanes; ahead += line)
+    memref::PrefetchOp::create(emission.builder, emission.loc, row,
+                               ValueRange{addIndex(emission, column, emission.index(ahead))},
+                               /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+}
+
+Value Vectors::asStored(Value value, Value memref) {
+  Type element = cast<MemRefType>(memref.getType()).getElementType();
+  if (element == compute)
+    return value;
+  OpBuilder &b = emission.builder;
+  Value stored = arith::TruncFOp::create(b, emission.loc, VectorType::get({lanes}, element), value);
+  return arith::ExtFOp::create(b, emission.loc, type, stored);
 }
 
 Value Vectors::splat(double value) {
@@ -163,9 +201,24 @@ void forColumns(Emission &e, int64_t lanes, Value from, Value to,
   });
 }
 
-SmallVector<Value> Vectors::sums(Value from, Value to, int64_t count,
-                                 llvm::function_ref<SmallVector<Value>(Value, Value)> terms) {
-  constexpr int64_t ways = 4;
+void Vectors::forLines(Value from, Value to, Value memref,
+                       llvm::function_ref<void(ArrayRef<Value>, Value)> body) {
+  int64_t bytes = lanes * elementBytes(cast<MemRefType>(memref.getType()).getElementType());
+  int64_t vectors = std::max<int64_t>(1, lineBytes / bytes);
+  Value whole = lastWhole(emission, from, to, vectors * lanes);
+  emission.forLoop(from, whole, vectors * lanes, [&](Value column) {
+    SmallVector<Value> columns;
+    for (int64_t i = 0; i < vectors; ++i)
+      columns.push_back(addIndex(emission, column, emission.index(i * lanes)));
+    body(columns, Value());
+  });
+  if (!isMultiple(from, to, vectors * lanes))
+    forColumns(whole, to, [&](Value column, Value mask) { body(column, mask); });
+}
+
+SmallVector<Value> Vectors::sums(Value from, Value to, int64_t count, Terms terms, int64_t ways,
+                                 llvm::function_ref<void(Value)> ahead) {
+  constexpr int64_t step = 4;
   Emission &e = emission;
   SmallVector<Value> totals(count * ways, splat(0.0));
   auto accumulate = [&](Value column, Value mask, int64_t way, MutableArrayRef<Value> into) {
@@ -173,11 +226,12 @@ SmallVector<Value> Vectors::sums(Value from, Value to, int64_t count,
     for (int64_t i = 0; i < count; ++i)
       into[way * count + i] = add(into[way * count + i], select(mask, added[i]));
   };
-  Value blocks = lastWhole(e, from, to, ways * lanes);
-  totals = e.forLoop(from, blocks, ways * lanes, totals, [&](Value column, ValueRange carried) {
+  Value blocks = lastWhole(e, from, to, step * lanes);
+  totals = e.forLoop(from, blocks, step * lanes, totals, [&](Value column, ValueRange carried) {
     SmallVector<Value> next(carried);
-    for (int64_t way = 0; way < ways; ++way)
-      accumulate(addIndex(e, column, e.index(way * lanes)), Value(), way, next);
+    ahead(column);
+    for (int64_t i = 0; i < step; ++i)
+      accumulate(addIndex(e, column, e.index(i * lanes)), Value(), i % ways, next);
     return next;
   });
   Value whole = lastWhole(e, from, to, lanes);
@@ -191,11 +245,56 @@ SmallVector<Value> Vectors::sums(Value from, Value to, int64_t count,
     accumulate(whole, tailMask(e, lanes, whole, to), 0, first);
   SmallVector<Value> scalars;
   for (int64_t i = 0; i < count; ++i) {
-    Value a = add(first[i], totals[count + i]);
-    Value b = add(totals[2 * count + i], totals[3 * count + i]);
-    scalars.push_back(sum(add(a, b)));
+    SmallVector<Value> parts{first[i]};
+    for (int64_t way = 1; way < ways; ++way)
+      parts.push_back(totals[way * count + i]);
+    for (; parts.size() > 1; parts.resize(parts.size() / 2))
+      for (size_t pair = 0; 2 * pair < parts.size(); ++pair)
+        parts[pair] = add(parts[2 * pair], parts[2 * pair + 1]);
+    scalars.push_back(sum(parts[0]));
   }
   return scalars;
+}
+
+/// Whether rows of `memref` follow each other at a known distance of whole lines.
+static bool hasAlignedRows(Value memref) {
+  auto type = cast<MemRefType>(memref.getType());
+  auto [strides, offset] = type.getStridesAndOffset();
+  return llvm::all_of(ArrayRef<int64_t>(strides).drop_back(), [&](int64_t stride) {
+    return !ShapedType::isDynamic(stride) &&
+           stride * elementBytes(type.getElementType()) % lineBytes == 0;
+  });
+}
+
+void withStreaming(Emission &e, ArrayRef<Value> outputs, Value rows, Value columns,
+                   int64_t bytesPerColumn, llvm::function_ref<void(bool)> body) {
+  OpBuilder &b = e.builder;
+  Location loc = e.loc;
+  int64_t most = e.machine.l3Bytes;
+  auto knownRows = constantOf(rows), knownColumns = constantOf(columns);
+  bool small = knownRows && knownColumns && *knownRows * *knownColumns * bytesPerColumn <= most;
+  if (small || !llvm::all_of(outputs, [&](Value output) { return hasAlignedRows(output); }))
+    return body(false);
+  Value bytes = mulIndex(e, mulIndex(e, rows, columns), e.index(bytesPerColumn));
+  Value streaming = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ugt, bytes, e.index(most));
+  for (Value output : outputs) {
+    auto metadata = memref::ExtractStridedMetadataOp::create(b, loc, output);
+    Value base = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, output);
+    Type element = cast<MemRefType>(output.getType()).getElementType();
+    Value start =
+        addIndex(e, base, mulIndex(e, metadata.getOffset(), e.index(elementBytes(element))));
+    Value past = arith::RemUIOp::create(b, loc, start, e.index(lineBytes));
+    Value aligned = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, past, e.index(0));
+    streaming = arith::AndIOp::create(b, loc, streaming, aligned);
+  }
+  auto choice = scf::IfOp::create(b, loc, streaming, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(choice.thenBlock());
+  body(true);
+  // Barriers do not wait for such stores.
+  LLVM::FenceOp::create(b, loc, LLVM::AtomicOrdering::seq_cst, /*syncscope=*/"");
+  b.setInsertionPointToStart(choice.elseBlock());
+  body(false);
 }
 
 } // namespace quern::cpu

@@ -32,15 +32,18 @@ constexpr int64_t unitBytes = 32 << 10;
 /// operands together: at least 1.
 mlir::Value rowsPerUnit(Emission &emission, mlir::Value columns, int64_t bytesPerColumn);
 
-/// The row of `memref` after `row` (itself, where it is the last of `rows`), to be prefetched while
-/// `row` is computed: passes over a row in the cache would leave memory idle. Null for rows that
-/// are, or may be, too long to lie in the first-level cache twice.
-mlir::Value rowToPrefetch(Emission &emission, mlir::Value memref, mlir::Value row,
-                          mlir::Value rows);
-
 /// Runs `body(row)` for each of `rows` rows, in units of `perUnit`.
 void forRows(Emission &emission, mlir::Value rows, mlir::Value perUnit,
              llvm::function_ref<void(mlir::Value row)> body);
+
+/// Runs `body` for groups of `size` rows from `from` on, then for each of the rows that are left
+/// before `to` alone. What is computed for a row must not depend on its group.
+void forRowGroups(Emission &emission, mlir::Value from, mlir::Value to, int64_t size,
+                  llvm::function_ref<void(llvm::ArrayRef<mlir::Value> rows)> body);
+
+/// The same for all of `rows` in units of `perUnit`, or somewhat more: a unit has whole groups.
+void forRowGroupUnits(Emission &emission, mlir::Value rows, mlir::Value perUnit, int64_t size,
+                      llvm::function_ref<void(llvm::ArrayRef<mlir::Value> rows)> body);
 
 /// Runs `body(column, mask)` over [from, to) by `lanes` columns: whole vectors with a null mask,
 /// then, unless the length is known to be a multiple of the lanes, the rest under a mask.
@@ -72,8 +75,16 @@ public:
   mlir::Value load(mlir::Value row, mlir::Value column, mlir::Value mask = {});
   void store(mlir::Value value, mlir::Value row, mlir::Value column, mlir::Value mask = {});
 
-  /// Brings what a load would read into the first-level cache. `row` may be null.
-  void prefetch(mlir::Value row, mlir::Value column);
+  /// Stores, past the caches if `streaming` and the vector is whole (see withStreaming).
+  void store(mlir::Value value, mlir::Value row, mlir::Value column, mlir::Value mask,
+             bool streaming);
+
+  /// Brings the lines that hold `vectors` vectors from `column` on of a row into the second-level
+  /// cache.
+  void prefetch(mlir::Value row, mlir::Value column, int64_t vectors);
+
+  /// `value` as it is read back after a store to `memref`.
+  mlir::Value asStored(mlir::Value value, mlir::Value memref);
 
   mlir::Value splat(double value);
   mlir::Value splat(mlir::Value scalar);
@@ -93,13 +104,30 @@ public:
     cpu::forColumns(emission, lanes, from, to, body);
   }
 
-  /// Sums over [from, to): `terms(column, mask)` gives one vector for each of `count` sums. Four
-  /// vectors at a time, so that additions do not wait for each other. Returns scalars.
-  llvm::SmallVector<mlir::Value>
-  sums(mlir::Value from, mlir::Value to, int64_t count,
-       llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value column, mlir::Value mask)>
-           terms);
+  /// The same with the columns of all vectors of a line of `memref` at once, so that the line is
+  /// written whole.
+  void
+  forLines(mlir::Value from, mlir::Value to, mlir::Value memref,
+           llvm::function_ref<void(llvm::ArrayRef<mlir::Value> columns, mlir::Value mask)> body);
+
+  using Terms =
+      llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::Value column, mlir::Value mask)>;
+
+  /// Sums over [from, to): `terms(column, mask)` gives one vector for each of `count` sums. Each
+  /// has `ways` (1, 2 or 4) accumulators that take vectors in turn, so that additions do not wait
+  /// for each other. `ahead(column)` comes before each four vectors. Returns scalars.
+  llvm::SmallVector<mlir::Value> sums(
+      mlir::Value from, mlir::Value to, int64_t count, Terms terms, int64_t ways = 4,
+      llvm::function_ref<void(mlir::Value column)> ahead = [](mlir::Value) {});
 };
+
+/// Runs `body(false)`; or, where a kernel moves more bytes than the caches hold (`bytesPerColumn`
+/// in each of `rows` x `columns`) and the rows of all `outputs` are aligned, `body(true)`: then it
+/// should write its results past the caches, which saves reading the lines that it overwrites.
+/// Small results stay in the caches, where the next kernel finds them.
+void withStreaming(Emission &emission, llvm::ArrayRef<mlir::Value> outputs, mlir::Value rows,
+                   mlir::Value columns, int64_t bytesPerColumn,
+                   llvm::function_ref<void(bool streaming)> body);
 
 } // namespace quern::cpu
 

@@ -134,7 +134,30 @@ def test_backward(cpu):
                 check_close(what + ", a sum", result, terms.sum(0), 1e-6 * (1 + np.abs(terms).sum(0)))
 
 
+def test_streaming():
+    """Results that go past the caches are the same bits; rows in groups and rows that are left over."""
+    for columns in (64, 768):
+        text = (function("forward", "layer", columns, ("residual", "weight", "bias"))
+                + backward("backward", "rms", columns, ("weight", "addend"), 2)
+                + backward("alone", "layer", columns, (), 1))
+        program, usual = Program(text, machine="l3=0"), Program(text)
+        weight, bias = normal(columns), normal(columns)
+        for rows in (1, 3, 45):
+            x, other, addend = (normal(rows, columns) for _ in range(3))
+            for name, inputs, outputs in (("forward", (x, other, weight, bias), (x, x)),
+                                          ("backward", (x, other, weight, addend), (x, weight)),
+                                          ("alone", (x, other), (x,))):
+                results = [guarded(like.shape, line_aligned=True) for like in outputs]
+                wanted = [guarded(like.shape) for like in outputs]
+                program.same_bits(name, *inputs, *results)
+                usual(name, *inputs, *wanted)
+                check_guards(*results)
+                for result, want in zip(results, wanted):
+                    assert result.tobytes() == want.tobytes(), "%s of %s" % (name, (rows, columns))
+
+
 for cpu in runnable_cpus():
     test_forward(cpu)
     test_backward(cpu)
 test_padded_rows()
+test_streaming()
