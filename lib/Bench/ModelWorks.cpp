@@ -10,6 +10,7 @@
 #include "ModelWorks.h"
 
 #include "Library.h"
+#include "Memory.h"
 #include "quern/Runtime/quern.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -29,6 +30,7 @@ public:
     if (!library)
       return library.takeError();
     Model model(std::move(*library));
+    model.watch = MemoryWatch(); // the compiler's memory is not the model's
     model.handle = model.call<decltype(quern_open)>("quern_open")();
     if (!model.handle ||
         model.call<decltype(quern_initialize)>("quern_initialize")(model.handle, 1))
@@ -38,7 +40,8 @@ public:
   }
   Model(Model &&other) noexcept
       : parameters(other.parameters), table(other.table), decodeBytes(other.decodeBytes),
-        vocabulary(other.vocabulary), type(std::move(other.type)),
+        vocabulary(other.vocabulary), type(std::move(other.type)), watch(other.watch),
+        description(std::move(other.description)),
         library(std::move(other.library)), handle(std::exchange(other.handle, nullptr)) {}
   Model &operator=(Model &&) = delete;
   ~Model() {
@@ -64,17 +67,19 @@ public:
   double decodeBytes = 0; ///< of the weights that program 'decode' takes
   int64_t vocabulary = 0;
   std::string type = "f32"; ///< in which weights are stored
+  MemoryWatch watch; ///< since before the weights were there
+  llvm::json::Object description;
 
 private:
   explicit Model(Library library) : library(std::move(library)) {}
 
   /// The token table is a matrix whose rows are the vocabulary.
   void count() {
-    llvm::Expected<llvm::json::Value> json =
+    llvm::Expected<llvm::json::Value> parsed =
         llvm::json::parse(call<decltype(quern_description)>("quern_description")(handle));
-    if (!json)
-      return llvm::consumeError(json.takeError());
-    const llvm::json::Object &description = *json->getAsObject();
+    if (!parsed)
+      return llvm::consumeError(parsed.takeError());
+    description = std::move(*parsed->getAsObject());
     vocabulary = description.getInteger("vocabulary").value_or(0);
     if (const llvm::json::Object *target = description.getObject("target"))
       type = target->getString("precision").value_or("f32").str();
@@ -153,6 +158,11 @@ Rows measureTraining(llvm::StringRef name, llvm::ArrayRef<int64_t> sizes,
     if (failed)
       return model->error();
     double processed = double(batch * length);
+    // Before the ceiling takes memory of its own to measure with.
+    row.memory = model->watch.peak().value_or(0);
+    row.predictedMemory =
+        predictedBytes(model->description, "train_step", {{"batch", batch}, {"sequence", length}})
+            .value_or(0);
     rate(row, processed, Limit::MultiplyAdds, 6 * model->parameters * processed, ceiling);
     rows.push_back(std::move(row));
   }

@@ -27,7 +27,9 @@ llvm::json::Object Row::toJSON() const {
                             {"unit", unit},
                             {"ceiling", orNull(ceiling)},
                             {"ratio", orNull(ratio)},
-                            {"peers", std::move(others)}};
+                            {"peers", std::move(others)},
+                            {"memory_bytes", orNull(memory)},
+                            {"memory_predicted_bytes", orNull(predictedMemory)}};
 }
 
 std::string tableHead() {
@@ -45,6 +47,10 @@ std::string Row::toText() const {
           .str();
   for (const auto &[name, peer] : peers)
     line += llvm::formatv(" {0} {1:f1} ({2:f2})", name, peer, rate / peer).str();
+  if (memory && predictedMemory)
+    line += llvm::formatv(" memory {0:f0} MB, predicted {1:f0} ({2:f2})", memory * 1e-6,
+                          predictedMemory * 1e-6, memory / predictedMemory)
+                .str();
   return line + "\n";
 }
 

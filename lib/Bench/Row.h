@@ -29,6 +29,9 @@ struct Row {
   /// Rate over ceiling, or what the work says a ratio is; 0: none.
   double ratio = 0;
   std::map<std::string, double> peers; ///< name to rate
+  /// Bytes at most in use, as the system saw it and as the program's description predicts; 0 where
+  /// memory is not looked at.
+  double memory = 0, predictedMemory = 0;
 
   llvm::json::Object toJSON() const;
   std::string toText() const;

@@ -17,7 +17,7 @@ options = parser.parse_args()
 with open(options.file) as file:
     report = json.load(file)
 machine = report["machine"]
-assert machine["processor"] and machine["compiled_for"]
+assert machine["processor"] and machine["compiled_for"] and isinstance(machine["versions"], dict)
 assert [c["threads"] for c in machine["ceilings"]] == options.threads
 assert all(c["f32_gflops"] > 0 and c["read_gigabytes"] > 0 and c["update_gigabytes"] > 0 for c in machine["ceilings"])
 
@@ -32,5 +32,12 @@ for row in rows:
         assert row["ratio"] is None and row["ceiling"] is None
     else:
         assert row["ceiling"] > 0 and row["ratio"] > 0
+    if row["work"] == "train":
+        # Beside the weights there is the process itself, which small models do not outweigh.
+        assert row["memory_predicted_bytes"] > 0
+        assert row["memory_bytes"] > 0.9 * row["memory_predicted_bytes"]
+        assert row["memory_bytes"] < 1.1 * row["memory_predicted_bytes"] + (64 << 20)
+    else:
+        assert row["memory_bytes"] is None and row["memory_predicted_bytes"] is None
     if row["unit"].startswith("G") and not options.no_ratio:
         assert math.isclose(row["ratio"], row["rate"] / row["ceiling"])
