@@ -8,8 +8,9 @@
 # RUN: %python %s
 #
 # For each width of vectors and processor: compiles the functions, and compares them with libm in
-# f64 on a dense sample of all floats and on all edge cases. By hand, `expand_math.py 1` tries each
-# of the 2^32 floats (about ten minutes a case).
+# f64 on a sample of all floats and on all edge cases. By hand, `expand_math.py 1` tries each of the
+# 2^32 floats, `expand_math.py 1 x86-64-v3:8` those of one case (ten minutes and more of one core
+# each); quern-opt must be in PATH.
 
 import os
 import subprocess
@@ -81,6 +82,7 @@ def check(cpu, width, stride, directory):
 
 def main():
     stride = int(sys.argv[1]) if len(sys.argv) > 1 else 997
+    wanted = sys.argv[2] if len(sys.argv) > 2 else None
     with open("/proc/cpuinfo") as f:
         flags = next(line for line in f if line.startswith("flags")).split()
     cases = [("x86-64-v2", 4)]
@@ -88,6 +90,10 @@ def main():
         cases += [("x86-64-v3", 8), ("x86-64-v3", 1)]
     if "avx512vl" in flags and "avx512dq" in flags:
         cases += [("x86-64-v4", 16)]
+    if wanted:
+        cases = [(cpu, width) for cpu, width in cases if f"{cpu}:{width}" == wanted]
+        if not cases:
+            sys.exit(f"no case {wanted} on this processor")
     with tempfile.TemporaryDirectory() as directory:
         good = [check(cpu, width, stride, directory) for cpu, width in cases]
     return 0 if all(good) else 1
