@@ -15,6 +15,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 #include <limits>
+#include <optional>
 
 using namespace mlir;
 
@@ -35,6 +36,8 @@ public:
     columns = e.dim(logits, rank - 1);
     rows = e.leadingSize(logits, rank - 1);
     matrix = mergeRows(e, logits);
+    if (BlockedExponentials::canTake(v, matrix))
+      blocks.emplace(v, columns);
     f64 = b.getF64Type();
     for (int64_t i = 0; i + 1 < rank; ++i)
       sizes.push_back(e.dim(logits, i));
@@ -56,6 +59,7 @@ private:
   int64_t ignoreIndex;
   Type f64;
   SmallVector<Value> sizes;
+  std::optional<BlockedExponentials> blocks; ///< none: rows are read pass by pass
 };
 
 /// The negative log-likelihood of one row in f64, 0 where its target is ignored.
@@ -70,7 +74,6 @@ Value CrossEntropy::rowLoss(Value row, Value factor) {
   OpBuilder::InsertionGuard guard(b);
 
   b.setInsertionPointToStart(conditional.thenBlock());
-  RowSum total = rowSumOfExponentials(v, logits, columns);
   // A target out of range is nobody's class: its loss is a NaN, and no memory is touched for it.
   Value index = arith::IndexCastOp::create(b, loc, b.getIndexType(), target);
   Value inRange = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ult, index, columns);
@@ -78,6 +81,8 @@ Value CrossEntropy::rowLoss(Value row, Value factor) {
   Value chosen = memref::LoadOp::create(b, loc, logits, ValueRange{safe});
   if (chosen.getType() != v.compute)
     chosen = arith::ExtFOp::create(b, loc, v.compute, chosen);
+  RowSum total = blocks ? blocks->sum(logits, /*replace=*/static_cast<bool>(factor))
+                        : rowSumOfExponentials(v, logits, columns);
   Value logSum = math::LogOp::create(b, loc, total.sum);
   Value logSumExp = arith::AddFOp::create(b, loc, toF64(logSum), toF64(total.maximum));
   Value loss = arith::SubFOp::create(b, loc, logSumExp, toF64(chosen));
@@ -85,12 +90,16 @@ Value CrossEntropy::rowLoss(Value row, Value factor) {
       b, loc, b.getF64FloatAttr(std::numeric_limits<double>::quiet_NaN()));
   loss = arith::SelectOp::create(b, loc, inRange, loss, nan);
   if (factor) {
-    Value scale = v.splat(arith::DivFOp::create(b, loc, factor, total.sum).getResult());
-    Value shift = v.splat(total.maximum);
-    v.forColumns(e.index(0), columns, [&](Value column, Value mask) {
-      Value exponent = v.sub(v.load(logits, column, mask), shift);
-      v.store(v.mul(math::ExpOp::create(b, loc, exponent), scale), logits, column, mask);
-    });
+    Value scale = arith::DivFOp::create(b, loc, factor, total.sum);
+    if (blocks) {
+      blocks->scale(logits, total, scale);
+    } else {
+      Value shift = v.splat(total.maximum), factors = v.splat(scale);
+      v.forColumns(e.index(0), columns, [&](Value column, Value mask) {
+        Value exponent = v.sub(v.load(logits, column, mask), shift);
+        v.store(v.mul(math::ExpOp::create(b, loc, exponent), factors), logits, column, mask);
+      });
+    }
     auto store = scf::IfOp::create(b, loc, inRange, /*withElseRegion=*/false);
     OpBuilder::InsertionGuard inner(b);
     b.setInsertionPointToStart(store.thenBlock());

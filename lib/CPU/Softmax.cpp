@@ -21,7 +21,7 @@ namespace quern::cpu {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-static Value maximum(Vectors &v, Value a, Value b) {
+Value maximum(Vectors &v, Value a, Value b) {
   // One instruction, unlike maximumf; a NaN goes on into the sum of exponentials.
   OpBuilder &builder = v.emission.builder;
   Location loc = v.emission.loc;
@@ -29,16 +29,20 @@ static Value maximum(Vectors &v, Value a, Value b) {
   return arith::SelectOp::create(builder, loc, larger, a, b);
 }
 
-RowSum rowSumOfExponentials(Vectors &v, Value row, Value columns) {
+Value largestOf(Vectors &v, Value row, Value from, Value to) {
   Emission &e = v.emission;
   OpBuilder &b = e.builder;
-  Value zero = e.index(0), lowest = v.splat(-infinity);
+  Value lowest = v.splat(-infinity);
   // Four maxima side by side, so that comparisons do not wait for each other.
   constexpr int64_t ways = 4;
-  Value step = e.index(ways * v.lanes);
-  Value blocks = mulIndex(e, b.createOrFold<arith::DivUIOp>(e.loc, columns, step), step);
+  auto wholeSteps = [&](int64_t step) {
+    Value length = b.createOrFold<arith::SubIOp>(e.loc, to, from);
+    Value steps = b.createOrFold<arith::DivUIOp>(e.loc, length, e.index(step));
+    return addIndex(e, from, mulIndex(e, steps, e.index(step)));
+  };
+  Value blocks = wholeSteps(ways * v.lanes);
   SmallVector<Value> largest =
-      e.forLoop(zero, blocks, ways * v.lanes, SmallVector<Value>(ways, lowest),
+      e.forLoop(from, blocks, ways * v.lanes, SmallVector<Value>(ways, lowest),
                 [&](Value column, ValueRange carried) {
                   SmallVector<Value> next;
                   for (int64_t way = 0; way < ways; ++way)
@@ -48,12 +52,11 @@ RowSum rowSumOfExponentials(Vectors &v, Value row, Value columns) {
                 });
   Value most = maximum(v, maximum(v, largest[0], largest[1]), maximum(v, largest[2], largest[3]));
   // At most three whole vectors and a part of one are left.
-  Value lanes = e.index(v.lanes);
-  Value whole = mulIndex(e, b.createOrFold<arith::DivUIOp>(e.loc, columns, lanes), lanes);
+  Value whole = wholeSteps(v.lanes);
   most = e.forLoop(blocks, whole, v.lanes, most, [&](Value column, ValueRange carried) {
     return SmallVector<Value>{maximum(v, v.load(row, column), carried[0])};
   })[0];
-  Value left = b.createOrFold<arith::SubIOp>(e.loc, columns, whole);
+  Value left = b.createOrFold<arith::SubIOp>(e.loc, to, whole);
   if (constantOf(left) != 0) {
     Value mask = vector::CreateMaskOp::create(b, e.loc, VectorType::get({v.lanes}, b.getI1Type()),
                                               ValueRange{left});
@@ -61,15 +64,26 @@ RowSum rowSumOfExponentials(Vectors &v, Value row, Value columns) {
     rest = arith::SelectOp::create(b, e.loc, mask, rest, lowest);
     most = maximum(v, rest, most);
   }
-  Value scalar = vector::ReductionOp::create(b, e.loc, vector::CombiningKind::MAXNUMF, most);
-  Value none = arith::ConstantOp::create(b, e.loc, b.getFloatAttr(v.compute, -infinity));
-  Value nothing = arith::CmpFOp::create(b, e.loc, arith::CmpFPredicate::OEQ, scalar, none);
-  Value zeroFloat = arith::ConstantOp::create(b, e.loc, b.getFloatAttr(v.compute, 0.0));
-  scalar = arith::SelectOp::create(b, e.loc, nothing, zeroFloat, scalar);
+  return vector::ReductionOp::create(b, e.loc, vector::CombiningKind::MAXNUMF, most);
+}
+
+Value finiteShift(Vectors &v, Value largest) {
+  OpBuilder &b = v.emission.builder;
+  Location loc = v.emission.loc;
+  Value none = arith::ConstantOp::create(b, loc, b.getFloatAttr(v.compute, -infinity));
+  Value nothing = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ, largest, none);
+  Value zero = arith::ConstantOp::create(b, loc, b.getFloatAttr(v.compute, 0.0));
+  return arith::SelectOp::create(b, loc, nothing, zero, largest);
+}
+
+RowSum rowSumOfExponentials(Vectors &v, Value row, Value columns) {
+  Emission &e = v.emission;
+  Value zero = e.index(0);
+  Value scalar = finiteShift(v, largestOf(v, row, zero, columns));
   Value shift = v.splat(scalar);
   Value sum = v.sums(zero, columns, 1, [&](Value column, Value mask) {
     Value x = v.sub(v.load(row, column, mask), shift);
-    return SmallVector<Value>{math::ExpOp::create(b, e.loc, x)};
+    return SmallVector<Value>{math::ExpOp::create(e.builder, e.loc, x)};
   })[0];
   return {scalar, sum};
 }

@@ -18,6 +18,36 @@ struct RowSum {
 };
 RowSum rowSumOfExponentials(Vectors &v, mlir::Value row, mlir::Value columns);
 
+/// The largest element in columns [from, to) of a row, a scalar; -infinity where there is none, and
+/// a NaN may be passed over.
+mlir::Value largestOf(Vectors &v, mlir::Value row, mlir::Value from, mlir::Value to);
+
+/// The larger of two scalars or vectors; the second where one is a NaN.
+mlir::Value maximum(Vectors &v, mlir::Value a, mlir::Value b);
+
+/// What to subtract from elements of which `largest` is the largest: 0 if all are -infinity.
+mlir::Value finiteShift(Vectors &v, mlir::Value largest);
+
+/// Sums of exponentials of long rows (Milakov and Gimelshein 2018): block after block of columns,
+/// so that a row is read from memory once and its exponentials are computed once, while the next
+/// block is on its way. Rows have a known length, and elements of the type that is computed in.
+class BlockedExponentials {
+public:
+  BlockedExponentials(Vectors &v, mlir::Value columns);
+  static bool canTake(Vectors &v, mlir::Value matrix);
+
+  /// As rowSumOfExponentials. With `replace`, x becomes exp(x - the maximum of its block).
+  RowSum sum(mlir::Value row, bool replace);
+
+  /// Makes of what `sum` left exp(x - maximum) * factor.
+  void scale(mlir::Value row, const RowSum &total, mlir::Value factor);
+
+private:
+  Vectors &v;
+  mlir::Value columns, maxima;
+  int64_t size, count;
+};
+
 } // namespace quern::cpu
 
 #endif // QUERN_LIB_CPU_SOFTMAX_H

@@ -118,6 +118,35 @@ def test_special(program):
     assert np.isnan(loss) and (np.asarray(x) == 0).all()
 
 
+def test_blocks():
+    """Rows of a known length are read in blocks: some of -infinity, with maxima far from each other, with a NaN."""
+    columns = 5003
+    program = Program(functions(columns))
+    x = guarded((1, 6, columns), fill=random.standard_normal((1, 6, columns)))
+    x[0, 0, :4500] = -np.inf
+    x[0, 1, 100:] = -np.inf
+    x[0, 2] += 0.05 * np.arange(columns)
+    x[0, 3] -= 0.05 * np.arange(columns)
+    x[0, 4] = -np.inf
+    x[0, 5, 4999] = np.nan
+    targets = guarded((1, 6), np.int32, fill=[[4700, 50, 5001, 7, 3, 3]])
+    p, lse = reference(x)
+    for row in range(6):
+        one, target, count = guarded((1, 1, columns), fill=x[0, row]), guarded((1, 1), np.int32, fill=targets[0, row]), scalar(1)
+        loss, again = scalar(), scalar()
+        program.same_bits("loss", one, target, count, loss)
+        program.same_bits("gradient", target, count, scalar(1), again, one)
+        check_guards(one, target, loss, again)
+        assert loss.tobytes() == again.tobytes(), "the two losses of row %d differ" % row
+        if row >= 4:
+            assert not np.isfinite(loss), "row %d" % row
+            continue
+        wanted = lse[0, row] - x[0, row, targets[0, row]].astype(np.float64)
+        check_close("loss of row %d" % row, loss, wanted, 2e-6 * (1 + abs(lse[0, row])))
+        onehot = np.arange(columns) == targets[0, row]
+        check_close("gradient of row %d" % row, one[0, 0], p[0, row] - onehot, 4e-6 * (p[0, row] + onehot) + 1e-37)
+
+
 for cpu in runnable_cpus():
     program = Program(functions("?"), cpu=cpu)
     for shape in [(1, 1, 1), (1, 3, 2), (2, 5, 15), (3, 7, 16), (2, 40, 65), (1, 3, 257), (1, 2, 5003)]:
@@ -125,5 +154,6 @@ for cpu in runnable_cpus():
     test_special(program)
 program = Program(functions(50257))
 check(program, (2, 35, 50257))
+test_blocks()
 program = Program(functions(33, ", strided<[?, ?, 1]>"))
 check(program, (3, 5, 33), pitch=40)
