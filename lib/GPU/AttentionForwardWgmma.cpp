@@ -84,7 +84,7 @@ public:
         element(cast<MemRefType>(in.getQ().getType()).getElementType()),
         scale(op.getScale().convertToDouble()),
         queries(t, 1, tile.queryTile.bytes(), tile.consumerWarps()),
-        ring(t, GroupTile::stages, tile.stageBytes(), tile.consumerWarps()),
+        ring(t, GroupTile::stages, tile.stageBytes(), tile.consumerWarps()), turns(tile.consumers),
         results(t, 16 * tile.consumerWarps(), resultColumns, element) {}
 
   void run();
@@ -107,6 +107,7 @@ private:
 
   void consume();
   Places empty(const Piece &piece, const Places &places);
+  Place passOver(const Place &place);
 
   /// Of a consumer's queries, as loops carry it.
   struct State {
@@ -123,15 +124,18 @@ private:
   SharedOperand queryOperand(const Place &place);
   SharedOperand keyOperand(const Place &place);
   SharedOperand valueOperand(const Place &place);
-  void takeTurn();
-  void passTurn(Value group);
 
   State first(const Piece &piece, const Places &places);
   State next(State state, const Piece &piece, const Place &queryPlace, Value number, bool mayHide);
   void hide(WarpSums &scores, const Piece &piece, Value firstKey, bool beforeFirst);
-  Value boundOf(const Piece &piece, Value query);
   void write(const Piece &piece, const State &state);
 
+  /// i32: the first of this warp's 16 rows in the block's tile, found anew: the products need the
+  /// registers.
+  Value warpRow() {
+    Value row = mulIndex(t, t.digits(t.int32(t.rereadThread()), {0, warpSize})[0], t.int32(16));
+    return sub(row, t.int32(16 * warpsOfGroup));
+  }
   Value sub(Value a, Value b) { return arith::SubIOp::create(t.builder, t.loc, a, b); }
   Value less(Value a, Value b) {
     return arith::CmpIOp::create(t.builder, t.loc, arith::CmpIPredicate::slt, a, b);
@@ -147,10 +151,10 @@ private:
   Type element;
   double scale;
   Ring queries, ring;
+  Turns turns; ///< of consumers, at starting products
   HalfMatrix results;
 
-  Value group;   ///< i32: number of this consumer
-  Value warpRow; ///< i32: the first of this warp's 16 rows in the block's tile
+  Value group; ///< i32: number of this consumer
 };
 
 /// Runs `body` for each piece of the block's piece.
@@ -266,36 +270,16 @@ SharedOperand Forward::valueOperand(const Place &place) {
   return {ring.memory(t, place.stage).sharedAddress(t), /*isDepthMajor=*/false, tile.keys};
 }
 
-/// Consumer g waits at the block's barrier 1 + g for the one before it, the first for the last.
-void Forward::takeTurn() {
-  t.assembly("bar.sync $0, " + Twine(2 * warpGroupSize) + ";", "r,~{memory}",
-             addIndex(t, group, t.int32(1)));
-}
-void Forward::passTurn(Value from) {
-  Value following = addIndex(t, from, t.int32(1));
-  following = t.select(t.equal(following, t.int32(tile.consumers)), t.int32(0), following);
-  t.assembly("bar.arrive $0, " + Twine(2 * warpGroupSize) + ";", "r,~{memory}",
-             addIndex(t, following, t.int32(1)));
-}
-
-/// How many keys a query (i32) sees; those past the last query see as many as if they existed.
-Value Forward::boundOf(const Piece &piece, Value query) {
-  if (!p.causal)
-    return piece.visible;
-  Value seen = addIndex(t, addIndex(t, t.int32(p.offset), query), t.int32(1));
-  return arith::MinSIOp::create(t.builder, t.loc, piece.visible, seen);
-}
-
 /// Makes scores -infinity that are of hidden keys and, if asked, of those before the first.
 void Forward::hide(WarpSums &scores, const Piece &piece, Value firstKey, bool beforeFirst) {
   Value hidden = t.number(t.builder.getF32Type(), -std::numeric_limits<double>::infinity());
   Value column = addIndex(t, firstKey, mulIndex(t, fragmentPlace(t), t.int32(2)));
-  Value row = addIndex(t, addIndex(t, t.int32(piece.firstQuery), warpRow), fragmentGroup(t));
+  Value row = addIndex(t, addIndex(t, t.int32(piece.firstQuery), warpRow()), fragmentGroup(t));
   // The first column, from this lane's first one on, that counts, and that counts no more.
   Value begin = sub(t.int32(0), column);
   Value ends[2];
   for (int64_t half : {0, 1})
-    ends[half] = sub(boundOf(piece, addIndex(t, row, t.int32(8 * half))), column);
+    ends[half] = sub(schedule.boundOf(piece, addIndex(t, row, t.int32(8 * half))), column);
   scores.forElements([&](Value &score, int64_t down, int64_t right) {
     Value place = t.int32(right);
     if (p.causal)
@@ -322,10 +306,10 @@ Forward::State Forward::first(const Piece &piece, const Places &places) {
               places.tiles};
   queries.awaitFull(t, places.queries);
   ring.awaitFull(t, state.place);
-  takeTurn();
+  turns.take(t, group);
   GroupProduct product{element, tile.keys, p.keyWidth};
   SmallVector<Value> sums = product.start(t, queryOperand(places.queries), keyOperand(state.place));
-  passTurn(group);
+  turns.pass(t, group);
   WarpSums scores = warpSums(awaitProducts(t, sums));
   ring.release(t, state.place.stage, t.constant(true));
   hide(scores, piece, piece.firstKey, /*beforeFirst=*/true);
@@ -339,14 +323,14 @@ Forward::State Forward::next(State state, const Piece &piece, const Place &query
                              bool mayHide) {
   Place keyPlace = state.place, valuePlace = ring.next(t, keyPlace);
   ring.awaitFull(t, keyPlace);
-  takeTurn();
+  turns.take(t, group);
   GroupProduct product{element, tile.keys, p.keyWidth};
   SmallVector<Value> sums = product.start(t, queryOperand(queryPlace), keyOperand(keyPlace));
   ring.awaitFull(t, valuePlace);
   GroupProduct weighted{element, p.valueWidth, tile.keys};
   SmallVector<Value> output =
       weighted.start(t, state.weights, valueOperand(valuePlace), state.output.values);
-  passTurn(group);
+  turns.pass(t, group);
   WarpSums scores = warpSums(awaitProducts(t, sums, /*pending=*/1));
   ring.release(t, keyPlace.stage, t.constant(true));
   if (mayHide)
@@ -362,53 +346,85 @@ Forward::State Forward::next(State state, const Piece &piece, const Place &query
 
 void Forward::consume() {
   setRegisters(t, tile.consumerRegisters, /*increase=*/true);
-  Value warp = sub(t.int32(t.warp()), t.int32(warpsOfGroup));
   group = sub(warpGroup(t), t.int32(1));
-  warpRow = mulIndex(t, warp, t.int32(16));
-  // The first consumer has the first turn.
-  t.when(t.equal(group, t.int32(tile.consumers - 1)), [&] { passTurn(group); });
+  turns.begin(t, group);
   forEachPiece([&](const Piece &piece, const Places &places) { return empty(piece, places); });
-  // And nobody takes the turn after the last.
-  t.when(t.equal(group, t.int32(0)), [&] { takeTurn(); });
+  turns.end(t, group);
+}
+
+/// A stage that this consumer has no use for.
+Ring::Place Forward::passOver(const Place &place) {
+  ring.awaitFull(t, place);
+  ring.release(t, place.stage, t.constant(true));
+  return ring.next(t, place);
 }
 
 Forward::Places Forward::empty(const Piece &piece, const Places &places) {
   State state = first(piece, places);
-  auto loop = [&](Value from, Value to, bool mayHide) {
+  auto loop = [&](const Piece &piece, Value from, Value to, bool mayHide) {
     state = unflatten(
         t.strided(from, to, t.int32(1), flatten(state), [&](Value number, ValueRange carried) {
           return flatten(next(unflatten(carried), piece, places.queries, number, mayHide));
         }));
   };
-  Value one = t.int32(1), firstHiding = piece.tiles;
+  auto passIf = [&](Value condition, bool takesTurn) {
+    SmallVector<Value> place = t.when(condition, {state.place.stage, state.place.parity}, [&] {
+      if (takesTurn) {
+        turns.take(t, group);
+        turns.pass(t, group);
+      }
+      Place following = passOver(state.place);
+      return SmallVector<Value>{following.stage, following.parity};
+    });
+    state.place = {place[0], place[1]};
+  };
+  // What is not needed in a loop is found again behind it: the products need the registers.
+  auto again = [&] { return schedule.piece(t.anew(piece.number)); };
+  auto hiddenTiles = [&](const Piece &of) {
+    Value query =
+        addIndex(t, t.int32(of.firstQuery), mulIndex(t, group, t.int32(GroupTile::groupQueries)));
+    return schedule.hiddenTiles(of, query, GroupTile::groupQueries);
+  };
+  Value one = t.int32(1);
+  loop(piece, one, p.causal ? hiddenTiles(piece).firstInPart : piece.tiles, /*mayHide=*/false);
   if (p.causal) {
-    // Of the consumer's queries the first one sees the least.
-    Value query = addIndex(t, t.int32(piece.firstQuery),
-                           mulIndex(t, group, t.int32(GroupTile::groupQueries)));
-    Value bound = arith::MaxSIOp::create(t.builder, t.loc, boundOf(piece, query), t.int32(0));
-    Value whole =
-        arith::DivUIOp::create(t.builder, t.loc, sub(bound, piece.firstKey), t.int32(tile.keys));
-    whole = arith::MaxSIOp::create(t.builder, t.loc, whole, one);
-    firstHiding = arith::MinSIOp::create(t.builder, t.loc, whole, piece.tiles);
+    Piece same = again();
+    auto hidden = hiddenTiles(same);
+    loop(same, hidden.firstInPart, hidden.firstWhole, /*mayHide=*/true);
   }
-  loop(one, firstHiding, /*mayHide=*/false);
-  if (p.causal)
-    loop(firstHiding, piece.tiles, /*mayHide=*/true);
   queries.release(t, places.queries.stage, t.constant(true));
+  // Other consumers may see tiles that are hidden from this one: their keys and values go by.
+  Piece same = again();
+  Value end = p.causal ? hiddenTiles(same).firstWhole : same.tiles, isEarly;
+  if (p.causal) {
+    isEarly = t.less(end, same.tiles);
+    passIf(isEarly, /*takesTurn=*/true);
+  }
   ring.awaitFull(t, state.place);
   GroupProduct weighted{element, p.valueWidth, tile.keys};
   state.output.values = awaitProducts(
       t, weighted.start(t, state.weights, valueOperand(state.place), state.output.values));
   ring.release(t, state.place.stage, t.constant(true));
   state.place = ring.next(t, state.place);
-  // The products need the registers in which it would be kept.
-  write(schedule.piece(t.anew(piece.number)), state);
+  if (p.causal) {
+    SmallVector<Value> place =
+        t.strided(addIndex(t, end, one), same.tiles, one, {state.place.stage, state.place.parity},
+                  [&](Value, ValueRange carried) {
+                    turns.take(t, group);
+                    turns.pass(t, group);
+                    Place following = passOver(passOver({carried[0], carried[1]}));
+                    return SmallVector<Value>{following.stage, following.parity};
+                  });
+    state.place = {place[0], place[1]};
+    passIf(isEarly, /*takesTurn=*/false);
+  }
+  write(same, state);
   return {queries.next(t, places.queries), state.place};
 }
 
 /// Writes O and the log-sum-exp of this warp's rows.
 void Forward::write(const Piece &piece, const State &state) {
-  Value firstRow = addIndex(t, piece.firstQuery, t.toIndex(warpRow));
+  Value row = warpRow(), firstRow = addIndex(t, piece.firstQuery, t.toIndex(row));
   SmallVector<Value> inverses;
   for (int64_t half : {0, 1}) {
     SoftmaxEnd end = state.softmax.finish(t, half);
@@ -431,8 +447,8 @@ void Forward::write(const Piece &piece, const State &state) {
         warpSums(ValueRange(output.values).slice(sumsOfThread(column), sumsOfThread(columns)));
     rows.start = start.at(t, column);
     t.syncWarp(); // what lanes read there has been read
-    storeSums(t, part, results, warpRow);
-    writeRows(t, results, warpRow, 16, rows, firstRow, p.queries, columns);
+    storeSums(t, part, results, row);
+    writeRows(t, results, row, 16, rows, firstRow, p.queries, columns);
   }
 }
 

@@ -31,6 +31,15 @@ public:
 
   /// The piece of this number (i32).
   AttentionPiece piece(mlir::Value number);
+  /// How many keys a query (i32) sees; those past the last query as many as if they existed. i32;
+  /// not positive if none.
+  mlir::Value boundOf(const AttentionPiece &piece, mlir::Value query);
+  /// Which tile of a piece is the first that a causal mask hides in part, and which the first that
+  /// it hides whole, from `count` queries from `query` (i32) on: from 1 to the number of tiles.
+  struct HiddenTiles {
+    mlir::Value firstInPart, firstWhole; ///< i32
+  };
+  HiddenTiles hiddenTiles(const AttentionPiece &piece, mlir::Value query, int64_t count);
   /// Runs `body` for each of the block's pieces with the values that it carries from one to the
   /// next.
   using Values = llvm::SmallVector<mlir::Value>;

@@ -189,6 +189,30 @@ static void groupBarrier(Thread &t, StringRef what, int64_t number) {
 void awaitGroup(Thread &t, int64_t number) { groupBarrier(t, "sync", number); }
 void releaseGroup(Thread &t, int64_t number) { groupBarrier(t, "arrive", number); }
 
+/// Two groups meet at a barrier: one waits, the one before it has its turn behind it.
+constexpr int64_t threadsAtTurn = 2 * warpGroupSize;
+
+void Turns::take(Thread &t, Value group) const {
+  t.assembly("bar.sync $0, " + Twine(threadsAtTurn) + ";", "r,~{memory}",
+             emission::addIndex(t, group, t.int32(1)));
+}
+
+void Turns::pass(Thread &t, Value group) const {
+  Value following = emission::addIndex(t, group, t.int32(1));
+  following = t.select(t.equal(following, t.int32(groups)), t.int32(0), following);
+  t.assembly("bar.arrive $0, " + Twine(threadsAtTurn) + ";", "r,~{memory}",
+             emission::addIndex(t, following, t.int32(1)));
+}
+
+void Turns::begin(Thread &t, Value group) const {
+  t.when(t.equal(group, t.int32(groups - 1)), [&] { pass(t, group); });
+}
+
+void Turns::end(Thread &t, Value group) const {
+  // The last group has passed a turn that nobody needs: no barrier stays half full.
+  t.when(t.equal(group, t.int32(0)), [&] { take(t, group); });
+}
+
 void setRegisters(Thread &t, int64_t count, bool increase) {
   t.assembly("setmaxnreg." + Twine(increase ? "inc" : "dec") + ".sync.aligned.u32 " + Twine(count) +
                  ";",

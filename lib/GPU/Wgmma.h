@@ -82,6 +82,25 @@ mlir::Value warpGroup(Thread &thread);
 void awaitGroup(Thread &thread, int64_t number);
 void releaseGroup(Thread &thread, int64_t number);
 
+/// Warp groups that do something one after the other, again and again: 0, 1, ..., 0, 1, ... All of
+/// them do it equally often. They wait at the block's barriers 1, 2, ... (PTX ISA 8.3, section
+/// 9.7.12.1).
+class Turns {
+public:
+  explicit Turns(int64_t groups) : groups(groups) {}
+
+  /// Every group, whose number among them is `group` (i32), calls this once before and after all.
+  void begin(Thread &thread, mlir::Value group) const;
+  void end(Thread &thread, mlir::Value group) const;
+  /// Waits until it is the group's turn.
+  void take(Thread &thread, mlir::Value group) const;
+  /// Ends its turn.
+  void pass(Thread &thread, mlir::Value group) const;
+
+private:
+  int64_t groups;
+};
+
 /// Sets how many registers (a multiple of 8) each thread of this warp group can use from here on.
 /// All blocks of the kernel must have been given the sum at their start.
 void setRegisters(Thread &thread, int64_t count, bool increase);
