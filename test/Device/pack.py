@@ -66,14 +66,15 @@ def copy_libraries(folder):
 
 
 def compile_check(check, folder, environment):
-    """What `check` runs goes to `folder`; nothing runs, and asserts about results are left out."""
+    """What `check` runs goes to `folder`; nothing runs, and asserts about results are left out. Returns what went wrong."""
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="quern-pack-") as scratch:
         done = subprocess.run([sys.executable, "-O", check.script, *check.arguments], env=environment, cwd=scratch,
                               capture_output=True, text=True, check=False)
     if done.returncode:
-        stop("%s cannot be packed:\n%s%s" % (check.name, done.stdout, done.stderr))
+        return "%s cannot be packed:\n%s%s" % (check.name, done.stdout, done.stderr)
     print("packed %s in %.0f s" % (check.name, time.monotonic() - start), flush=True)
+    return ""
 
 
 def look(check, folder):
@@ -135,7 +136,9 @@ def main():
                        PYTHONPATH=os.path.join(suite.TESTS, "Numerics"),
                        PATH=os.path.join(build, "bin") + os.pathsep + os.environ["PATH"])
     with concurrent.futures.ThreadPoolExecutor(max(1, options.jobs)) as pool:
-        list(pool.map(lambda check: compile_check(check, folder, environment), selected))
+        problems = list(filter(None, pool.map(lambda check: compile_check(check, folder, environment), selected)))
+        if problems:
+            stop("\n".join(problems))
         if any(check.measures for check in selected):
             add_predictions(folder, options.predictions, environment)
     copy_libraries(folder)
