@@ -45,6 +45,7 @@ expect("moves cost nothing", cycles({**many, "by_opcode": {"add.f32": 40000 * 32
 expect("exponentials", cycles({**many, "by_opcode": {"ex2.approx.ftz.f32": 80000 * 32}}), 8 * 80000 * 2, "special functions")
 expect("bank conflicts", cycles({**many, "shared_accesses": 20000, "bank_conflicts": 20000}), 8 * 40000, "shared memory")
 expect("the second-level cache", cycles({**many, "global_sectors": 4 << 20}), 132 * 8 * (4 << 20) * 32 / 5120, "L2")
+assert h100.moved(launch(grid=[264, 1, 1], global_sectors=10)) == 264 * 320
 expect("memory", cycles(many, memory_bytes=10**10), 10**10 / h100.MEMORY * h100.CYCLES, "memory")
 
 # 4096 products of m64n256k16, 128 cycles each, by two warp groups of a block that has a multiprocessor for itself. What lies

@@ -25,8 +25,9 @@ execute between tiles is covered as far as the stage that lies between them goes
 
 Rounds follow each other until the multiprocessor with the most blocks has none left. Over all multiprocessors the launch
 takes no less than its bytes take through the second-level cache (32-byte sectors that warps touch, and what bulk copies
-bring) and memory, and than warps with so many loads in flight can bring at memory's latency; then comes the time between
-launches of a graph.
+bring) and memory (of a row of the table, each operand once; of launches that follow one another, what those without
+products move, if the cache does not hold all of it), and than warps with so many loads in flight can bring at memory's
+latency; then comes the time between launches of a graph.
 
 Ignored: the clock that falls under load, conflicts of memory's banks and of the L2's halves, instructions that ptxas adds or
 saves, integer and conversion units, dependences that no second instruction hides, blocks that are longer than the average."""
@@ -40,6 +41,7 @@ REGISTERS, SHARED, THREADS, BLOCKS = 65536, 228 * 1024, 2048, 32
 # Operations a cycle and multiprocessor. Luo et al., "Benchmarking and Dissecting the Nvidia Hopper GPU Architecture"
 # (2024): mma.sync reaches 62% of the peak.
 WGMMA, MMA = 4096, 0.62 * 4096
+CACHE = 50 << 20  # bytes that the second-level cache holds
 L2 = 5120 * CYCLES  # an A100's (NVIDIA A100 Tensor Core GPU Architecture, 2020, "L2 Cache"); of an H100 none is published
 SPECIAL = ("ex2.", "lg2.", "rcp.", "rsqrt.", "sqrt.", "sin.", "cos.", "tanh.")
 
@@ -79,7 +81,7 @@ def tensor_cycles(launch):
                 cycles += lanes / 128 * operations / WGMMA
             elif opcode.startswith("mma."):
                 cycles += lanes / 32 * operations / MMA
-    return cycles / launch["blocks_run"]
+    return cycles / max(launch["blocks_run"], 1)
 
 
 def resident(launch, kernel):
@@ -122,6 +124,12 @@ def _block(launch):
     return busy, start + tensor + max(between, 0)
 
 
+def moved(launch):
+    """Bytes between multiprocessors and the second-level cache."""
+    count = max(launch["global_sectors"] * 32, launch["global_bytes_read"] + launch["global_bytes_written"])
+    return count * math.prod(launch["grid"]) / max(launch["blocks_run"], 1)
+
+
 def predict(launch, kernel, memory_bytes=None):
     """A launch, a line of QUERN_EMULATE_REPORT of which some blocks ran, of a kernel as ptxas sees it (test/GPU/ptxas.py).
     `memory_bytes` are those that memory must move, where that is known."""
@@ -148,9 +156,7 @@ def predict(launch, kernel, memory_bytes=None):
     def bound(what, seconds):
         bounds[what] = max(bounds.get(what, 0), seconds)
 
-    whole = blocks / ran
-    moved = max(launch["global_sectors"] * 32, launch["global_bytes_read"] + launch["global_bytes_written"]) * whole
-    bound("L2", moved / L2)
+    bound("L2", moved(launch) / L2)
     if memory_bytes:
         bound("memory", memory_bytes / MEMORY)
     loads = _lanes(launch, lambda opcode: opcode.startswith("ld.global")) / 32
@@ -159,7 +165,7 @@ def predict(launch, kernel, memory_bytes=None):
         warps = -(-math.prod(launch["block"]) // 32)
         of_load = launch["global_bytes_read"] / ran / loads
         in_flight = beside * warps * min(TOGETHER, max(loads / warps, 1)) * of_load
-        bound("occupancy", launch["global_bytes_read"] * whole / min(blocks, MULTIPROCESSORS) / in_flight * LATENCY / CYCLES)
+        bound("occupancy", launch["global_bytes_read"] * blocks / ran / min(blocks, MULTIPROCESSORS) / in_flight * LATENCY / CYCLES)
     limit = max(bounds, key=bounds.get)
     seconds = bounds[limit]
     return Prediction(seconds + BETWEEN, limit if seconds > BETWEEN else "latency")

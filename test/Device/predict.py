@@ -42,8 +42,12 @@ def predict(launches, kernels, memory_bytes=None, longer=1.0):
     """Of launches that follow one another, together and by kernel; together they move `memory_bytes`, and they take
     `longer` than the average block."""
     whole, by_kernel = h100.Prediction(), collections.defaultdict(h100.Prediction)
+    # What passes over more than the second-level cache holds finds nothing of it there the next time.
+    once = [launch for launch in launches if not h100.tensor_cycles(launch)]
+    isLarge = not memory_bytes and sum(map(h100.moved, once)) > h100.CACHE
     for launch in launches:
-        one = h100.predict(launch, kernels[launch["kernel"]])
+        passes = isLarge and not h100.tensor_cycles(launch)
+        one = h100.predict(launch, kernels[launch["kernel"]], h100.moved(launch) if passes else None)
         whole.add(one)
         by_kernel[launch["kernel"]].add(one)
     whole.seconds *= longer
