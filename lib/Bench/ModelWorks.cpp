@@ -41,8 +41,8 @@ public:
   Model(Model &&other) noexcept
       : parameters(other.parameters), table(other.table), decodeBytes(other.decodeBytes),
         vocabulary(other.vocabulary), type(std::move(other.type)), watch(other.watch),
-        description(std::move(other.description)),
-        library(std::move(other.library)), handle(std::exchange(other.handle, nullptr)) {}
+        description(std::move(other.description)), library(std::move(other.library)),
+        handle(std::exchange(other.handle, nullptr)) {}
   Model &operator=(Model &&) = delete;
   ~Model() {
     if (handle)
@@ -67,7 +67,7 @@ public:
   double decodeBytes = 0; ///< of the weights that program 'decode' takes
   int64_t vocabulary = 0;
   std::string type = "f32"; ///< in which weights are stored
-  MemoryWatch watch; ///< since before the weights were there
+  MemoryWatch watch;        ///< since before the weights were there
   llvm::json::Object description;
 
 private:

@@ -100,8 +100,8 @@ void emitForwardAttention(kernel::AttentionOp op, mlir::ValueRange operands, Emi
 /// Attention by tensor cores, where Q, K, V and O have tiles for them (AttentionMma.h).
 void emitTensorAttention(kernel::AttentionOp op, mlir::ValueRange operands, Emission &emission);
 /// The same by warp groups of sm_90a, where it suits: by `otherwise` where the tensor memory
-/// accelerator cannot copy the operands, there is a mask, or there are few queries. The host chooses
-/// where types do not say enough.
+/// accelerator cannot copy the operands, there is a mask, or there are few queries. The host
+/// chooses where types do not say enough.
 void emitGroupAttention(kernel::AttentionOp op, mlir::ValueRange operands, Emission &emission,
                         llvm::function_ref<void()> otherwise);
 /// dQ, dK and dV by tensor cores from D: whether they can, and how.

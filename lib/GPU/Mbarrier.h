@@ -52,9 +52,10 @@ void publishMbarriers(Thread &thread);
 /// Stages of shared memory, filled and emptied one after the other, again and again.
 class Ring {
 public:
-  /// `stages` of `stageBytes` each (a multiple of sharedAlignment). A stage is full when `producers`
-  /// threads have arrived and the bytes that they expect have come, and empty when `consumers` of
-  /// each of the `blocks` of a cluster are done with it: their stages are filled together.
+  /// `stages` of `stageBytes` each (a multiple of sharedAlignment). A stage is full when
+  /// `producers` threads have arrived and the bytes that they expect have come, and empty when
+  /// `consumers` of each of the `blocks` of a cluster are done with it: their stages are filled
+  /// together.
   Ring(Thread &thread, int64_t stages, int64_t stageBytes, int64_t consumers, int64_t blocks = 1,
        int64_t producers = 1);
 

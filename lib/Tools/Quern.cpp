@@ -94,11 +94,12 @@ void CompileCommand::add(CLI::App &app) {
                              "it), NAME=VALUE,...: ") +
                      cpu::Machine::describeChanges())
       ->type_name("NAME=VALUE,...");
-  app.add_option("--precision", options.pipeline.precision,
-                 "what is kept in 16 bits: f32 (nothing), bf16 (caches, weights that no program "
-                 "trains, on GPUs activations too; master weights, moments and sums stay f32), or "
-                 "auto, which is bf16 on GPUs and f32 on the CPU; tf32 is f32 whose matrix products "
-                 "round their factors to TF32 (--target=nvidia)")
+  app.add_option(
+         "--precision", options.pipeline.precision,
+         "what is kept in 16 bits: f32 (nothing), bf16 (caches, weights that no program "
+         "trains, on GPUs activations too; master weights, moments and sums stay f32), or "
+         "auto, which is bf16 on GPUs and f32 on the CPU; tf32 is f32 whose matrix products "
+         "round their factors to TF32 (--target=nvidia)")
       ->check([](const std::string &value) {
         return isOneOf(value, "auto, f32, tf32, bf16", "precision");
       })
