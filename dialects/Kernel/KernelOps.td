@@ -50,6 +50,7 @@ def Kernel_GemmOp : Kernel_Op<"gemm", [AttrSizedOperandSegments]> {
     | C, residual, second output | [..., N] | [M, N] |
 
     bias is [N]. Accumulation is in f32 (f64 for f64). `accumulate` excludes the other epilogues.
+    A and B may be bf16 where C is f32 (weights, in a program that only reads them): they are widened as they are loaded.
   }];
   let arguments = (ins Kernel_Buffer:$a, Kernel_Buffer:$b, Optional<Kernel_Buffer>:$bias,
       Optional<Kernel_Buffer>:$residual, Variadic<Kernel_Buffer>:$outputs,
