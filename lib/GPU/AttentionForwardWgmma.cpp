@@ -393,7 +393,9 @@ Forward::Places Forward::empty(const Piece &piece, const Places &places) {
     loop(same, hidden.firstInPart, hidden.firstWhole, /*mayHide=*/true);
   }
   queries.release(t, places.queries.stage, t.constant(true));
-  // Other consumers may see tiles that are hidden from this one: their keys and values go by.
+  // Other consumers may see the last tile, which is hidden from this one: its keys and values go
+  // by.
+  assert((tile.consumers - 1) * GroupTile::groupQueries <= tile.keys && "of one tile at most");
   Piece same = again();
   Value end = p.causal ? hiddenTiles(same).firstWhole : same.tiles, isEarly;
   if (p.causal) {
@@ -406,18 +408,8 @@ Forward::Places Forward::empty(const Piece &piece, const Places &places) {
       t, weighted.start(t, state.weights, valueOperand(state.place), state.output.values));
   ring.release(t, state.place.stage, t.constant(true));
   state.place = ring.next(t, state.place);
-  if (p.causal) {
-    SmallVector<Value> place =
-        t.strided(addIndex(t, end, one), same.tiles, one, {state.place.stage, state.place.parity},
-                  [&](Value, ValueRange carried) {
-                    turns.take(t, group);
-                    turns.pass(t, group);
-                    Place following = passOver(passOver({carried[0], carried[1]}));
-                    return SmallVector<Value>{following.stage, following.parity};
-                  });
-    state.place = {place[0], place[1]};
+  if (p.causal)
     passIf(isEarly, /*takesTurn=*/false);
-  }
   write(same, state);
   return {queries.next(t, places.queries), state.place};
 }
