@@ -7,7 +7,7 @@
 # REQUIRES: ptxas
 # RUN: %python %s
 """Attention of bf16 and its gradients for the head dimensions that models have, assembled: no register goes to memory,
-and ptxas warns of nothing, also not that wgmma was serialized, by which sm_90a computes the forward pass."""
+and ptxas warns of nothing, also not that wgmma was serialized, by which sm_90a computes both."""
 
 import re
 
@@ -33,9 +33,11 @@ def main():
         program = Program(text, architecture)
         check_assembly(program)
         # Where only the host knows whether TMA can copy the operands there is code for both.
-        by_groups = [name for name, ptx in program.kernels().items()
-                     if re.match(r"attention_\d", name) and "wgmma.mma_async" in ptx]
-        assert len(by_groups) == (len(list(cases())) if architecture == "sm_90a" else 0), by_groups
+        # Gradients take two kernels each.
+        for kind, kernels in (("attention", 1), ("attention_backward", 2)):
+            by_groups = [name for name, ptx in program.kernels().items()
+                         if re.match(kind + r"_\d", name) and "wgmma.mma_async" in ptx]
+            assert len(by_groups) == (kernels * len(list(cases())) if architecture == "sm_90a" else 0), by_groups
 
 
 main()
