@@ -36,6 +36,7 @@ struct CompileCommand {
   CompileOptions options;
   std::string emit = "exe";
   std::vector<std::string> targets{"cpu"}, gpus{"sm_80"};
+  CLI::Option *gpuOption = nullptr;
 
   void add(CLI::App &app);
   int run();
@@ -78,14 +79,14 @@ void CompileCommand::add(CLI::App &app) {
       ->delimiter(',')
       ->check([](const std::string &value) { return isOneOf(value, "cpu, nvidia", "target"); })
       ->capture_default_str();
-  app.add_option("--gpu", gpus, "architectures of --target=nvidia: sm_80, sm_90a, ...")
-      ->delimiter(',')
-      ->check([](const std::string &value) {
-        llvm::Expected<nvidia::Architecture> known = nvidia::Architecture::get(value);
-        return known ? std::string() : llvm::toString(known.takeError());
-      })
-      ->type_name("NAME,...")
-      ->capture_default_str();
+  gpuOption = app.add_option("--gpu", gpus, "architectures of --target=nvidia: sm_80, sm_90a, ...")
+                  ->delimiter(',')
+                  ->check([](const std::string &value) {
+                    llvm::Expected<nvidia::Architecture> known = nvidia::Architecture::get(value);
+                    return known ? std::string() : llvm::toString(known.takeError());
+                  })
+                  ->type_name("NAME,...")
+                  ->capture_default_str();
   app.add_option("--cpu", options.pipeline.cpu,
                  "processor: native, x86-64-v3, x86-64-v4, or a name of LLVM's")
       ->capture_default_str();
@@ -159,6 +160,11 @@ int CompileCommand::run() {
       options.pipeline.targets.push_back(target);
     else
       llvm::append_range(options.pipeline.targets, gpus);
+  if (gpuOption->count() && !options.pipeline.hasGPU()) {
+    llvm::errs() << "quern: error: --gpu names GPUs to write code for, but --target leaves them "
+                    "out; give --target=nvidia, or --target=cpu,nvidia for both\n";
+    return 1;
+  }
   if (options.emit == Emit::PTX && (!options.pipeline.hasGPU() || gpus.size() != 1)) {
     llvm::errs() << "quern: error: --emit=ptx writes the code of one GPU architecture; give "
                     "--target=nvidia and one --gpu, such as --gpu=sm_80\n";
