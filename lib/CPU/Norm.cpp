@@ -27,11 +27,9 @@ NormRows::NormRows(Vectors &v, Value rows, Value columns, ArrayRef<Value> inputs
   count = arith::SIToFPOp::create(b, e.loc, v.compute, integer);
   epsilon = arith::ConstantOp::create(b, e.loc, b.getFloatAttr(v.compute, epsilonValue));
   one = arith::ConstantOp::create(b, e.loc, b.getFloatAttr(v.compute, 1.0));
-  // The sums of a group fill half of the registers (two accumulators where there is one sum), and
-  // its rows half of the first-level cache.
-  int64_t accumulators = extra ? 1 + extra : 2;
-  groupSize =
-      std::min<int64_t>(4, llvm::bit_floor(uint64_t(e.machine.vectorRegisters / 2 / accumulators)));
+  // Two rows hide each other's sums. More than two that are read at the same time, of one input or
+  // of several, come from so many places at once that memory is slower.
+  groupSize = inputs.size() == 1 ? 2 : 1;
   prefetches = false;
   int64_t bytes = elementBytes(cast<MemRefType>(inputs[0].getType()).getElementType());
   if (auto known = constantOf(columns)) {
