@@ -39,7 +39,7 @@ public:
     return model;
   }
   Model(Model &&other) noexcept
-      : parameters(other.parameters), table(other.table), decodeBytes(other.decodeBytes),
+      : parameters(other.parameters), table(other.table), weightBytes(other.weightBytes),
         vocabulary(other.vocabulary), type(std::move(other.type)), watch(other.watch),
         description(std::move(other.description)), library(std::move(other.library)),
         handle(std::exchange(other.handle, nullptr)) {}
@@ -64,7 +64,7 @@ public:
 
   double parameters = 0;  ///< all of them
   double table = 0;       ///< of these the token table
-  double decodeBytes = 0; ///< of the weights that program 'decode' takes
+  double weightBytes = 0; ///< of the weights that program 'generate' takes
   int64_t vocabulary = 0;
   std::string type = "f32"; ///< in which weights are stored
   MemoryWatch watch;        ///< since before the weights were there
@@ -92,12 +92,12 @@ private:
     }
     for (const llvm::json::Value &value : *description.getArray("programs")) {
       const llvm::json::Object &program = *value.getAsObject();
-      if (program.getString("name") != "decode")
+      if (program.getString("name") != "generate")
         continue;
       for (const llvm::json::Value &argument : *program.getArray("arguments")) {
         const llvm::json::Object &one = *argument.getAsObject();
         if (one.getString("role") == "parameter")
-          decodeBytes +=
+          weightBytes +=
               elementsOf(*one.getArray("shape")) * (one.getString("type") == "bf16" ? 2 : 4);
       }
     }
@@ -250,7 +250,7 @@ Rows measureDecoding(llvm::StringRef name, llvm::ArrayRef<int64_t> sizes,
     } while (now() < end);
     row.times = summarize(steps);
     // Every weight is read once a token, as it is stored.
-    rate(row, 1, Limit::Reading, model->decodeBytes, ceiling);
+    rate(row, 1, Limit::Reading, model->weightBytes, ceiling);
     rows.push_back(std::move(row));
   }
   return rows;

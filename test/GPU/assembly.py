@@ -75,9 +75,16 @@ def updates(t):
         return
     for shape in ("?x?", "12x768x2304"):
         types = {"g": "memref<%sxf32>" % shape, "scale": "memref<f32>"}
-        types.update((name, "memref<f64>") for name in ("rate", "beta1", "beta2", "epsilon", "decay", "step"))
+        types.update((name, "memref<f64>") for name in ("rate", "beta1", "beta2", "epsilon", "step", "decay"))
         types.update((name, types["g"]) for name in "pmv")
-        yield "kernel.adamw %g scale %scale options %rate, %beta1, %beta2, %epsilon, %decay, %step into %p, %m, %v", types
+        yield "kernel.adamw %g scale %scale options %rate, %beta1, %beta2, %epsilon, %step decay %decay into %p, %m, %v", types
+
+
+def draws(t):
+    for vocabulary in (257, 50257):
+        types = {"l": "memref<?x%dx%s>" % (vocabulary, t), "t": "memref<f64>", "k": "memref<i64>", "p": "memref<f64>",
+                 "s": "memref<i64>", "i": "memref<i64>", "token": "memref<?xi32>", "next": "memref<?xi32>"}
+        yield "kernel.sample %l temperature %t top_k %k top_p %p seed %s index %i into %token, %next", types
 
 
 def rotations(t):
@@ -122,7 +129,7 @@ def elementwise(t):
     yield generic("rr", [(x, "d0, d1"), ("memref<%s>" % t, "")], add)
 
 
-FAMILIES = (norms, softmaxes, embeddings, sums, updates, rotations, elementwise)
+FAMILIES = (norms, softmaxes, embeddings, sums, updates, draws, rotations, elementwise)
 
 
 def program(t):
