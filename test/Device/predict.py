@@ -193,13 +193,13 @@ def predict_table(options):
             result.predicted, result.limit = found.seconds, found.limit
             record["rows"][result.name] = {"seconds": found.seconds, "limit": found.limit}
             wanted.append(result)
+            if options.json:  # after each row: the last ones take minutes, and may be stopped
+                with open(options.json, "w", encoding="utf-8") as file:
+                    json.dump(record, file, indent=1)
             print("%6.1f s  %s" % (time.monotonic() - start, result.name), file=sys.stderr, flush=True)
     if not wanted:
         sys.exit("predict.py: no row is called " + " or ".join(options.only))
     table.show(wanted if options.only else everything, NOTE)
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1)
 
 
 def predict_command(options, command):
