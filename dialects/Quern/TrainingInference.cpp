@@ -221,6 +221,17 @@ INFER(CacheAppendOp) {
   return success();
 }
 
+INFER(LastOp) {
+  Value x = op.getX();
+  int64_t dimension = op.getDimension();
+  if (dimension < 0 || dimension >= typeOf(x).getRank() || shape(x)[dimension] == 0)
+    return fail(where, "last", 1, x.getType(), " has no element along dimension ", dimension);
+  SmallVector<int64_t> dims(shape(x));
+  dims[dimension] = 1;
+  types.push_back(withShape(x, dims));
+  return success();
+}
+
 INFER(SampleOp) {
   Value logits = op.getLogits();
   RankedTensorType type = typeOf(logits);

@@ -216,6 +216,18 @@ def Quern_CacheAppendOp : Quern_Op<"cache_append"> {
   let assemblyFormat = "$cache `,` $x `offset` $offset attr-dict `:` type(operands)";
 }
 
+def Quern_LastOp : Quern_Op<"last"> {
+  let summary = "the last element along one dimension";
+  let description = [{
+    `y = x[..., n - 1 : n, ...]` along `dimension`, which has n elements in x and one in y: what is left of a prompt when only its next token matters.
+
+    (C1) dimension is one of x's, and not known to be empty.
+  }];
+  let arguments = (ins Quern_Tensor:$x, I64Attr:$dimension);
+  let results = (outs Quern_Tensor:$result);
+  let assemblyFormat = "$x `dimension` $dimension attr-dict `:` type(operands)";
+}
+
 def Quern_SampleOp : Quern_Op<"sample"> {
   let summary = "a token drawn from logits";
   let description = [{

@@ -170,6 +170,20 @@ LogicalResult Converter::convertTraining(Operation *op, bool &known) {
                                                outputs);
         });
       })
+      .Case([&](LastOp op) {
+        Dims sizes = dims.of(op.getX()), offsets(sizes.size(), b.getIndexAttr(0)),
+             strides(sizes.size(), b.getIndexAttr(1));
+        OpFoldResult &offset = offsets[op.getDimension()];
+        if (auto size = getConstantIntValue(sizes[op.getDimension()]))
+          offset = b.getIndexAttr(*size - 1);
+        else
+          offset = arith::SubIOp::create(b, loc, cast<Value>(sizes[op.getDimension()]),
+                                         arith::ConstantIndexOp::create(b, loc, 1))
+                       .getResult();
+        set(op.getResult(), tensor::ExtractSliceOp::create(
+                                b, loc, cast<RankedTensorType>(op.getResult().getType()),
+                                get(op.getX()), offsets, dims.of(op.getResult()), strides));
+      })
       .Case([&](SampleOp op) {
         several([&](TypeRange types, ValueRange outputs) {
           return kernel::SampleOp::create(

@@ -195,6 +195,11 @@ FailureOr<SmallVector<Dims>> Dimensions::results(Operation &op) {
         return one(sizes);
       })
       .Case([&](CacheAppendOp op) -> Result { return like(op.getCache()); })
+      .Case([&](LastOp op) -> Result {
+        Dims sizes = of(op.getX());
+        sizes[op.getDimension()] = builder.getIndexAttr(1);
+        return one(sizes);
+      })
       .Case([&](SampleOp op) -> Result {
         Dims sizes = of(op.getLogits());
         sizes.pop_back();

@@ -68,8 +68,12 @@ private:
     add(2 * factor, sizes);
   }
 
-  void addAttention(double factor, Value q, Value k, Value v, bool causal) {
-    Dims sizes{dims.of(q)[0], dims.of(q)[2], dims.of(q)[1], dims.of(k)[1]};
+  /// Beside a cache, whose filling is not known, a prompt counts as if it stood at the start of the
+  /// text, and a single query as if it stood in the middle.
+  void addAttention(double factor, Value q, Value k, Value v, bool causal, bool hasOffset = false) {
+    OpFoldResult queries = dims.of(q)[1];
+    bool isPrompt = hasOffset && getConstantIntValue(queries) != 1;
+    Dims sizes{dims.of(q)[0], dims.of(q)[2], queries, isPrompt ? queries : dims.of(k)[1]};
     double inner = static_cast<double>(cast<RankedTensorType>(q.getType()).getShape().back() +
                                        cast<RankedTensorType>(v.getType()).getShape().back());
     add(2 * factor * inner * (causal ? 0.5 : 1.0), sizes);
@@ -93,7 +97,8 @@ private:
           add(2 * times, sizes);
         })
         .Case([&](AttentionOp op) {
-          addAttention(times, op.getQ(), op.getK(), op.getV(), op.getCausal());
+          addAttention(times, op.getQ(), op.getK(), op.getV(), op.getCausal(),
+                       static_cast<bool>(op.getOffset()));
         })
         .Case([&](AttentionForwardOp op) {
           addAttention(times, op.getQ(), op.getK(), op.getV(), op.getCausal());

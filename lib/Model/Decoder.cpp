@@ -7,10 +7,12 @@
 ///
 /// \file
 /// From the causal forward pass by rewriting: keys and values of every self-attention go to a
-/// cache, queries see the cache, and positions count from the number of tokens in it.
+/// cache, queries see the cache, and positions count from the number of tokens in it. What the
+/// programs give, they give for the last position.
 ///
 //===---------------------------------------------------------------------------------------------===//
 
+#include "DecoderLast.h"
 #include "DecoderSequence.h"
 #include "DeriveDimensions.h"
 #include "DeriveExpand.h"
@@ -173,6 +175,8 @@ void DecoderBuilder::rewrite(Block &block, StringRef path,
 
 LogicalResult DecoderBuilder::run(bool oneToken) {
   replaceConstants();
+  if (!oneToken)
+    keepLast(program, sequence);
   ProgramBuilder builder(program);
   MLIRContext *context = program.getContext();
   unsigned numInputs = 0;
@@ -207,11 +211,8 @@ LogicalResult DecoderBuilder::run(bool oneToken) {
     program.setArgAttr(index, "quern.dims", b.getStrArrayAttr(dims));
     builder.addResult(slot.after, slot.name, "cache", {}, slot.name);
   }
-  if (!oneToken)
-    return success();
-
   // One position at a time.
-  for (unsigned i = 0; i < numInputs; ++i) {
+  for (unsigned i = 0; oneToken && i < numInputs; ++i) {
     SmallVector<StringRef> dims = getDimensionNames(program, i);
     auto type = cast<RankedTensorType>(program.getArgument(i).getType());
     SmallVector<int64_t> shape(type.getShape());

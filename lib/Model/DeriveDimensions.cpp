@@ -167,6 +167,11 @@ void Dimensions::visit(Operation *op) {
           if (dim != 1)
             unite(op.getX(), dim, op.getCache(), dim);
       })
+      .Case([&](LastOp op) {
+        for (int64_t dim = 0; dim < rankOf(op.getX()); ++dim)
+          if (dim != static_cast<int64_t>(op.getDimension()))
+            unite(op.getX(), dim, op.getResult(), dim);
+      })
       .Case([&](SampleOp op) {
         for (Value result : op->getResults())
           uniteLeading(op.getLogits(), result, rankOf(result));

@@ -226,6 +226,23 @@ static LogicalResult cacheAppend(CacheAppendOp op, Interpreter &in) {
   return success();
 }
 
+static LogicalResult last(LastOp op, Interpreter &in) {
+  const Array &x = in.get(op.getX());
+  int64_t dimension = op.getDimension(), size = x.dim(dimension);
+  if (size == 0)
+    return op.emitError("dimension ") << dimension << " is empty";
+  Array::Shape shape(x.shape());
+  shape[dimension] = 1;
+  Array y = Array::zeros(shape, x.isFloat());
+  for (int64_t to = 0; to < y.size(); ++to) {
+    Array::Shape index = y.indices(to);
+    index[dimension] = size - 1;
+    y.copy(to, x, x.place(index));
+  }
+  in.set(op.getResult(), std::move(y));
+  return success();
+}
+
 void quern::reference::addTraining(Table &table) {
   add<EmbeddingBackwardOp, embeddingBackward>(table);
   add<PositionEmbeddingBackwardOp, positionEmbeddingBackward>(table);
@@ -238,4 +255,5 @@ void quern::reference::addTraining(Table &table) {
   add<SquaredNormOp, squaredNorm>(table);
   add<AdamWOp, adamW>(table);
   add<CacheAppendOp, cacheAppend>(table);
+  add<LastOp, last>(table);
 }

@@ -43,7 +43,7 @@ Generator::Generator(const Module &module, const ParameterBlock &weights, int64_
   // A prompt is read in chunks, which bounds the memory of prefill whatever its length.
   if (prefill) {
     Dimensions compiled = prefill->fixedDimensions();
-    chunk = compiled.count("sequence") ? compiled["sequence"] : std::min<int64_t>(limit, 128);
+    chunk = compiled.count("sequence") ? compiled["sequence"] : std::min<int64_t>(limit, 512);
   }
 }
 

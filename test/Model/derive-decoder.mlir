@@ -5,15 +5,17 @@
 
 // CHECK: quern.function @prefill(%tokens: tensor<?x?xi32> {quern.dims = ["batch", "sequence"], {{.*}}, %position: tensor<i32> {quern.name = "position", quern.role = "option"}, %token:
 // CHECK-SAME: %[[K:[^:]*]]: tensor<2x?x?x2x3xf32> {quern.dims = ["", "batch", "capacity", "", ""], quern.name = "cache.block.0.keys", quern.role = "cache"}
-// CHECK-SAME: %[[V:[^:]*]]: tensor<2x?x?x2x3xf32> {{.*}} quern.name = "cache.block.0.values"
-// CHECK-SAME: -> (tensor<?x?x11xf32> {quern.dims = ["batch", "sequence", ""], quern.name = "logits", quern.role = "output"}, tensor<2x?x?x2x3xf32> {quern.name = "cache.block.0.keys", quern.role = "cache", quern.updates = "cache.block.0.keys"}
+// CHECK-SAME: %[[V:[^:]*]]: tensor<2x?x?x2x3xf32> {quern.dims = ["", "batch", "capacity", "", ""], quern.name = "cache.block.0.values"
+// CHECK-SAME: -> (tensor<?x1x11xf32> {quern.dims = ["batch", "", ""], quern.name = "logits", quern.role = "output"}, tensor<2x?x?x2x3xf32> {quern.dims = ["", "batch", "capacity", "", ""], quern.name = "cache.block.0.keys", quern.role = "cache", quern.updates = "cache.block.0.keys"}
 // CHECK: quern.position_embedding %tokens, %place offset %position
 // CHECK: %[[S:.*]]:3 = quern.scan 2 carry {{.*}} %[[KS:.*]] = %[[K]] : tensor<2x?x?x2x3xf32>, %[[VS:.*]] = %[[V]] : tensor<2x?x?x2x3xf32>)
 // CHECK: %[[K1:.*]] = quern.cache_append %[[KS]], %{{.*}} offset %position
 // CHECK: %[[V1:.*]] = quern.cache_append %[[VS]], %{{.*}} offset %position
 // CHECK: quern.attention %{{.*}}, %[[K1]], %[[V1]] offset %position causal
 // CHECK: quern.yield %{{.*}}, %[[K1]], %[[V1]]
-// CHECK: quern.return %{{.*}}, %[[S]]#1, %[[S]]#2
+// CHECK: %[[LAST:.*]] = quern.last %[[S]]#0 dimension 1 : tensor<?x?x6xf32>
+// CHECK: %[[LOGITS:.*]] = quern.linear %[[LAST]], %token transposed : tensor<?x1x6xf32>
+// CHECK: quern.return %[[LOGITS]], %[[S]]#1, %[[S]]#2
 
 // CHECK: quern.function @decode(%tokens: tensor<?x1xi32> {quern.dims = ["batch", ""]
 // CHECK-SAME: -> (tensor<?x1x11xf32> {quern.dims = ["batch", "", ""]

@@ -273,6 +273,22 @@ quern.function @f(%c: tensor<2x9x4xf32>, %x: tensor<2x3x4xf32>, %o: tensor<1xi32
 
 // -----
 
+quern.function @f(%x: tensor<2x3x4xf32>) {
+  // expected-error @below {{quern.last (C1): 'tensor<2x3x4xf32>' has no element along dimension 3}}
+  %0 = quern.last %x dimension 3 : tensor<2x3x4xf32>
+  quern.return
+}
+
+// -----
+
+quern.function @f(%x: tensor<2x0x4xf32>) {
+  // expected-error @below {{quern.last (C1): 'tensor<2x0x4xf32>' has no element along dimension 1}}
+  %0 = quern.last %x dimension 1 : tensor<2x0x4xf32>
+  quern.return
+}
+
+// -----
+
 quern.function @f(%l: tensor<2x9xi32>, %r: tensor<f64>, %i: tensor<i64>) {
   // expected-error @below {{quern.sample (C1): logits must be f32, bf16 or f16 with a static last dimension of 1 to 4194304, not 'tensor<2x9xi32>'}}
   %0:2 = quern.sample %l temperature %r top_k %i top_p %r seed %i index %i : tensor<2x9xi32>, tensor<f64>, tensor<i64>, tensor<f64>, tensor<i64>, tensor<i64>

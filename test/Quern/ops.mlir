@@ -91,6 +91,10 @@ quern.function @attention(%q: tensor<2x?x4x8xf32>, %k: tensor<2x?x2x8xf32>, %v: 
   %6 = quern.causal_mask like %mask : tensor<4x?x?xf32>
   // CHECK: quern.cache_append %k, %k offset %offset : tensor<2x?x2x8xf32>, tensor<2x?x2x8xf32>, tensor<i32>
   %7 = quern.cache_append %k, %k offset %offset : tensor<2x?x2x8xf32>, tensor<2x?x2x8xf32>, tensor<i32>
+  // CHECK: quern.last %k dimension 1 : tensor<2x?x2x8xf32>
+  %8 = quern.last %k dimension 1 : tensor<2x?x2x8xf32>
+  // CHECK: arith.negf %{{.*}} : tensor<2x1x2x8xf32>
+  %9 = arith.negf %8 : tensor<2x1x2x8xf32>
   quern.return
 }
 

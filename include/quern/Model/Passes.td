@@ -282,7 +282,8 @@ def Derive : Pass<"quern-derive", "::mlir::ModuleOp"> {
       values, `cache.<layers>.<number>.keys` and `.values`, [layers, batch, capacity, heads, size]; decode takes one
       position. The sequence, the dimension of that name of an input, is followed through the program:
       causal self-attention appends to the caches and sees them, embeddings of positions get an offset, and anything else that looks
-      across the sequence is an error, or a remark where decoders were not asked for.
+      across the sequence is an error, or a remark where decoders were not asked for. Results that go along the sequence are
+      those of the last position alone, and what only they need is computed for it alone.
     - `generate`: `decode` whose token is drawn by `quern.sample`, with the options `temperature`, `top_k`, `top_p` and `seed`, from the
       first result of forward, which must be logits. The token takes the place of the one it was computed from, and `position` and `index`, the number
       of the draw, count on, all in place: the next run needs nothing from outside. The result `drawn` tells the token.
