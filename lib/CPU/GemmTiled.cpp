@@ -174,21 +174,28 @@ void TiledGemm::prefetch(Value panel, Value part, Value parts, const DepthBlock 
                                   /*withElseRegion=*/false);
   OpBuilder::InsertionGuard guard(e.builder);
   e.builder.setInsertionPointToStart(exists.thenBlock());
+  // Beyond the matrix it does no harm.
   auto touch = [&](Value row, Value column) {
-    column = minimum(e, column, sub(e, b.columns, e.index(1)));
     memref::PrefetchOp::create(e.builder, e.loc, b.flat,
                                ValueRange{add(e, b.position(e, row), column)}, /*isWrite=*/false,
                                /*localityHint=*/2, /*isDataCache=*/true);
   };
-  e.forLoop(from, to, 1, [&](Value i) {
-    if (transposeB) {
-      Value row = minimum(e, add(e, column, divide(e, i, lines)), sub(e, b.rows, e.index(1)));
-      touch(row, add(e, block.start, mul(e, remainder(e, i, lines), line)));
-    } else {
+  if (!transposeB) {
+    e.forLoop(from, to, 1, [&](Value i) {
       for (int64_t j = 0; j < tile.columns(); j += line)
         touch(add(e, block.start, i), add(e, column, j));
       touch(add(e, block.start, i), add(e, column, tile.columns() - 1));
-    }
+    });
+    return;
+  }
+  // Along the rows of the block, one line after the other.
+  SmallVector<Value> place{divide(e, from, lines), remainder(e, from, lines)};
+  e.forLoop(from, to, 1, place, [&](Value, ValueRange place) -> SmallVector<Value> {
+    touch(add(e, column, place[0]), add(e, block.start, mul(e, place[1], line)));
+    Value next = add(e, place[1], 1);
+    Value inRow = less(e, next, lines);
+    return {arith::SelectOp::create(e.builder, e.loc, inRow, place[0], add(e, place[0], 1)),
+            arith::SelectOp::create(e.builder, e.loc, inRow, next, e.index(0))};
   });
 }
 

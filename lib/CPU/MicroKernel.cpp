@@ -10,7 +10,6 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 
@@ -93,27 +92,6 @@ void store(Emission &e, Value vector, Value memref, Value position, Value mask) 
     vector::StoreOp::create(e.builder, e.loc, vector, memref, ValueRange{position});
   else
     vector::MaskedStoreOp::create(e.builder, e.loc, memref, ValueRange{position}, mask, vector);
-}
-
-SmallVector<Value> transpose(Emission &e, ArrayRef<Value> rows) {
-  // One perfect shuffle of the whole moves the top bit of an element's index to the bottom; after
-  // log2(rows) of them all bits of i stand below those of k.
-  SmallVector<Value> current(rows);
-  int64_t lanes = cast<VectorType>(rows[0].getType()).getNumElements();
-  size_t half = rows.size() / 2;
-  for (size_t stage = 0; stage < llvm::Log2_64(rows.size()); ++stage) {
-    SmallVector<Value> next;
-    for (size_t i = 0; i < half; ++i)
-      for (int64_t part = 0; part < 2; ++part) {
-        SmallVector<int64_t> lane;
-        for (int64_t k = part * lanes / 2; k < (part + 1) * lanes / 2; ++k)
-          lane.append({k, k + lanes});
-        next.push_back(
-            vector::ShuffleOp::create(e.builder, e.loc, current[i], current[i + half], lane));
-      }
-    current = std::move(next);
-  }
-  return current;
 }
 
 SmallVector<Value> multiplyPanels(Emission &e, const RegisterTile &tile, Value a, Value aPosition,

@@ -58,8 +58,7 @@ void store(Emission &e, mlir::Value vector, mlir::Value memref, mlir::Value posi
            mlir::Value mask = {});
 
 /// Takes `rows` (a power of two of them) as one long vector in which element (i, k) stands at
-/// i * lanes + k, and returns it with that element at k * rows + i: a transpose by perfect
-/// shuffles.
+/// i * lanes + k, and returns it with that element at k * rows + i.
 llvm::SmallVector<mlir::Value> transpose(Emission &e, llvm::ArrayRef<mlir::Value> rows);
 
 /// The product of `a`, packed [k][tile.rows] from `aPosition`, and `b`, packed [k][tile.columns()]
