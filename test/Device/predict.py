@@ -136,7 +136,7 @@ def assemble_model(text, options, folder):
 class GPT2:
     """The model of the rows of training and decoding, compiled when one of them asks for it."""
 
-    OPTIONS = ["--precision=bf16", "--programs=train_step,prefill,decode"]
+    OPTIONS = ["--precision=bf16", "--programs=train_step,prefill,generate"]
 
     def __init__(self, folder):
         self.folder, self.kernels = folder, None
