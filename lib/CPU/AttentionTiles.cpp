@@ -311,7 +311,7 @@ Value AttentionTiles::select(Value condition, Value a, Value c) {
 Value AttentionTiles::exponential(Value x, Value shift) {
   // exp2 is the shorter code. (x - shift) first: the other order overflows with a mask of -1e38.
   constexpr double log2E = 1.4426950408889634;
-  return math::Exp2Op::create(b, loc, v.mul(v.sub(x, shift), v.splat(log2E)));
+  return v.exp2NonPositive(v.mul(v.sub(x, shift), v.splat(log2E)));
 }
 
 } // namespace quern::cpu

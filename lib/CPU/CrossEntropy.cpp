@@ -97,7 +97,7 @@ Value CrossEntropy::rowLoss(Value row, Value factor) {
       Value shift = v.splat(total.maximum), factors = v.splat(scale);
       v.forColumns(e.index(0), columns, [&](Value column, Value mask) {
         Value exponent = v.sub(v.load(logits, column, mask), shift);
-        v.store(v.mul(math::ExpOp::create(b, loc, exponent), factors), logits, column, mask);
+        v.store(v.mul(v.expNonPositive(exponent), factors), logits, column, mask);
       });
     }
     auto store = scf::IfOp::create(b, loc, inRange, /*withElseRegion=*/false);

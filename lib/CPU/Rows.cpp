@@ -7,7 +7,10 @@
 
 #include "Rows.h"
 
+#include "quern/Emission/ElementaryFunctions.h"
+
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
@@ -148,6 +151,15 @@ Value Vectors::fma(Value a, Value b, Value c) {
     return add(mul(a, b), c);
   return vector::FMAOp::create(emission.builder, emission.loc, a, b, c);
 }
+/// `Op` of `x`, of which it is known that it is at most 0.
+template <typename Op>
+static Value nonPositive(Emission &e, Value x) {
+  auto power = Op::create(e.builder, e.loc, x);
+  power->setAttr(emission::nonPositiveAttribute, e.builder.getUnitAttr());
+  return power;
+}
+Value Vectors::expNonPositive(Value x) { return nonPositive<math::ExpOp>(emission, x); }
+Value Vectors::exp2NonPositive(Value x) { return nonPositive<math::Exp2Op>(emission, x); }
 Value Vectors::select(Value mask, Value value) {
   if (!mask)
     return value;

@@ -94,6 +94,9 @@ public:
   mlir::Value div(mlir::Value a, mlir::Value b);
   /// a * b + c, rounded once where the processor can.
   mlir::Value fma(mlir::Value a, mlir::Value b, mlir::Value c);
+  /// e^x and 2^x of x that is a difference to the largest of its row: at most 0.
+  mlir::Value expNonPositive(mlir::Value x);
+  mlir::Value exp2NonPositive(mlir::Value x);
   /// `value` where the mask is set (or null), 0 elsewhere.
   mlir::Value select(mlir::Value mask, mlir::Value value);
   /// The sum of the lanes, by halves.

@@ -83,7 +83,7 @@ RowSum rowSumOfExponentials(Vectors &v, Value row, Value columns) {
   Value shift = v.splat(scalar);
   Value sum = v.sums(zero, columns, 1, [&](Value column, Value mask) {
     Value x = v.sub(v.load(row, column, mask), shift);
-    return SmallVector<Value>{math::ExpOp::create(e.builder, e.loc, x)};
+    return SmallVector<Value>{v.expNonPositive(x)};
   })[0];
   return {scalar, sum};
 }
@@ -113,7 +113,7 @@ LogicalResult emit(kernel::SoftmaxOp op, ValueRange operands, Emission &e) {
     Value shift = v.splat(total.maximum);
     v.forColumns(e.index(0), columns, [&](Value column, Value mask) {
       Value exponent = v.sub(v.load(source, column, mask), shift);
-      v.store(v.mul(math::ExpOp::create(b, e.loc, exponent), factor), target, column, mask);
+      v.store(v.mul(v.expNonPositive(exponent), factor), target, column, mask);
     });
   });
   return success();

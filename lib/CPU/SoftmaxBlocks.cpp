@@ -56,7 +56,7 @@ RowSum BlockedExponentials::sum(Value row, bool replace) {
         Value part = v.sums(
             from, to, 1,
             [&](Value column, Value mask) {
-              Value y = math::ExpOp::create(b, loc, v.sub(v.load(row, column, mask), shift));
+              Value y = v.expNonPositive(v.sub(v.load(row, column, mask), shift));
               if (replace)
                 v.store(y, row, column, mask);
               return SmallVector<Value>{y};

@@ -116,25 +116,53 @@ Value Functions::scale(Value p, Power power) {
   return mul(mul(p, first), second);
 }
 
+/// 2^f for |f| <= 1/2.
+Value Functions::exponential2(Value f) {
+  return polynomial(f, {1.535334159e-04f, 1.339890063e-03f, 9.618437849e-03f, 5.550332367e-02f,
+                        2.402264774e-01f, 6.931471825e-01f, 1.0f});
+}
+
 Value Functions::exp2(Value x) {
   // scalef saturates by itself.
   if (!hasScalef)
     x = atMost(atLeast(x, -151.0f), 128.0f);
   Power power = roundToPower(x, nullptr, wideBias);
-  Value f = sub(x, power.n);
-  Value p = polynomial(f, {1.535334159e-04f, 1.339890063e-03f, 9.618437849e-03f, 5.550332367e-02f,
-                           2.402264774e-01f, 6.931471825e-01f, 1.0f});
-  return scale(p, power);
+  return scale(exponential2(sub(x, power.n)), power);
+}
+
+/// p * 2^n for n >= -126; p * 0 for n = -127. Needs narrowBias.
+Value Functions::scaleByNormal(Value p, Power power) {
+  return mul(p, fromBits(shiftLeft(power.biased, 23)));
+}
+
+/// e^r for |r| <= ln(2) / 2.
+Value Functions::exponential(Value r) {
+  return polynomial(r, {1.381459879e-03f, 8.368716575e-03f, 4.166838899e-02f, 1.666652113e-01f,
+                        4.999999404e-01f, 1.0f, 1.0f});
 }
 
 Value Functions::exp(Value x) {
   // e^-104 rounds to 0 and e^89 to infinity.
   x = atMost(atLeast(x, -104.0f), 89.0f);
   Power power = roundToPower(x, splat(log2E), wideBias);
-  Value r = reduceByLn2(x, power.n);
-  Value p = polynomial(r, {1.381459879e-03f, 8.368716575e-03f, 4.166838899e-02f, 1.666652113e-01f,
-                           4.999999404e-01f, 1.0f, 1.0f});
-  return scale(p, power);
+  return scale(exponential(reduceByLn2(x, power.n)), power);
+}
+
+Value Functions::expNonPositive(Value x) {
+  if (hasScalef)
+    return exp(x); // which needs no second factor either
+  // From -88 on down the factor is 2^-127, whose bits are those of 0.
+  x = atLeast(x, -88.0f);
+  Power power = roundToPower(x, splat(log2E), narrowBias);
+  return scaleByNormal(exponential(reduceByLn2(x, power.n)), power);
+}
+
+Value Functions::exp2NonPositive(Value x) {
+  if (hasScalef)
+    return exp2(x);
+  x = atLeast(x, -127.0f);
+  Power power = roundToPower(x, nullptr, narrowBias);
+  return scaleByNormal(exponential2(sub(x, power.n)), power);
 }
 
 Value Functions::tanh(Value x) {
@@ -205,8 +233,14 @@ Value Functions::logarithm(Value x, bool base2) {
 bool expand(Operation *op, ElementaryFunctions &functions) {
   Value x = op->getOperand(0);
   Value result = llvm::TypeSwitch<Operation *, Value>(op)
-                     .Case([&](math::ExpOp) { return functions.exp(x); })
-                     .Case([&](math::Exp2Op) { return functions.exp2(x); })
+                     .Case([&](math::ExpOp) {
+                       return op->hasAttr(nonPositiveAttribute) ? functions.expNonPositive(x)
+                                                                : functions.exp(x);
+                     })
+                     .Case([&](math::Exp2Op) {
+                       return op->hasAttr(nonPositiveAttribute) ? functions.exp2NonPositive(x)
+                                                                : functions.exp2(x);
+                     })
                      .Case([&](math::LogOp) { return functions.log(x); })
                      .Case([&](math::Log2Op) { return functions.log2(x); })
                      .Case([&](math::TanhOp) { return functions.tanh(x); })

@@ -19,20 +19,23 @@ import tempfile
 
 LLVM = os.environ.get("QUERN_LLVM_BIN", "/usr/lib/llvm-22/bin")
 # The bounds that the description of quern-expand-math states.
-BOUNDS = {"exp": 1.5, "exp2": 1.5, "log": 2, "log2": 2, "tanh": 3, "erf": 3, "rsqrt": 1.5}
+BOUNDS = {"exp": 1.5, "exp2": 1.5, "log": 2, "log2": 2, "tanh": 3, "erf": 3, "rsqrt": 1.5,
+          "exp_non_positive": 1.5, "exp2_non_positive": 1.5}
 
 
 def function(name, width):
     """MLIR of `test_name`, which applies math.name to arrays in vectors of `width` (1: scalars)."""
+    op = "math." + name.removesuffix("_non_positive")
+    attributes = " {quern.non_positive}" if name.endswith("_non_positive") else ""
     if width == 1:
         body = f"""
     %a = memref.load %x[%i] : memref<?xf32>
-    %b = math.{name} %a : f32
+    %b = {op} %a{attributes} : f32
     memref.store %b, %y[%i] : memref<?xf32>"""
     else:
         body = f"""
     %a = vector.load %x[%i] : memref<?xf32>, vector<{width}xf32>
-    %b = math.{name} %a : vector<{width}xf32>
+    %b = {op} %a{attributes} : vector<{width}xf32>
     vector.store %b, %y[%i] : memref<?xf32>, vector<{width}xf32>"""
     return f"""
 func.func private @loop_{name}(%x: memref<?xf32>, %y: memref<?xf32>, %n: index) {{

@@ -23,6 +23,10 @@ public:
 
   virtual mlir::Value exp(mlir::Value x);
   virtual mlir::Value exp2(mlir::Value x);
+  /// The same for x that is at most 0 (but for what rounding may add) or NaN; 0 instead of numbers
+  /// less than the smallest normal one.
+  mlir::Value expNonPositive(mlir::Value x);
+  mlir::Value exp2NonPositive(mlir::Value x);
   mlir::Value log(mlir::Value x) { return logarithm(x, /*base2=*/false); }
   mlir::Value log2(mlir::Value x) { return logarithm(x, /*base2=*/true); }
   mlir::Value tanh(mlir::Value x);
@@ -54,6 +58,8 @@ private:
   mlir::Value shiftLeft(mlir::Value a, int32_t n);
   mlir::Value less(mlir::Value a, mlir::Value b);
   mlir::Value select(mlir::Value condition, mlir::Value a, mlir::Value b);
+  mlir::Value exponential(mlir::Value r);
+  mlir::Value exponential2(mlir::Value f);
   /// Horner's rule; coefficients from the highest power down.
   mlir::Value polynomial(mlir::Value x, llvm::ArrayRef<float> coefficients);
 
@@ -64,12 +70,17 @@ private:
   };
   Power roundToPower(mlir::Value x, mlir::Value factor, int32_t bias);
   mlir::Value scale(mlir::Value p, Power power);
+  mlir::Value scaleByNormal(mlir::Value p, Power power);
   mlir::Value reduceByLn2(mlir::Value x, mlir::Value n);
   mlir::Value logarithm(mlir::Value x, bool base2);
 
   mlir::Type type, intType;
   bool hasScalef = false;
 };
+
+/// On math.exp and math.exp2: the operand is at most 0 or NaN, and results below the smallest
+/// normal number may be 0, as in a softmax.
+inline constexpr llvm::StringLiteral nonPositiveAttribute = "quern.non_positive";
 
 /// Replaces an op of the math dialect that is one of these functions; false for any other op.
 bool expand(mlir::Operation *op, ElementaryFunctions &functions);
