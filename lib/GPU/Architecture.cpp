@@ -30,4 +30,18 @@ llvm::Expected<Architecture> Architecture::get(llvm::StringRef name) {
                                  llvm::join(names, ", "));
 }
 
+std::optional<Architecture> Architecture::forCapability(int major, int minor) {
+  std::optional<Architecture> best;
+  for (const Architecture &each : architectures) {
+    llvm::StringRef digits = llvm::StringRef(each.name).drop_front(3);
+    // Code for sm_90a runs on 9.0 alone, other code on all that is newer.
+    bool isExact = digits.consume_back("a");
+    int capability = 10 * major + minor, wanted = 0;
+    digits.getAsInteger(10, wanted);
+    if (isExact ? wanted == capability : wanted <= capability)
+      best = each; // they are listed from the oldest to the newest
+  }
+  return best;
+}
+
 } // namespace quern::nvidia

@@ -8,6 +8,7 @@
 #include "quern/Tools/Quern.h"
 
 #include "BenchCommand.h"
+#include "NativeGpus.h"
 #include "quern/CPU/Machine.h"
 #include "quern/GPU/Architecture.h"
 #include "quern/Pipeline/Phases.h"
@@ -35,11 +36,12 @@ namespace {
 struct CompileCommand {
   CompileOptions options;
   std::string emit = "exe";
-  std::vector<std::string> targets{"cpu"}, gpus{"sm_80"};
+  std::vector<std::string> targets{"cpu"}, gpus{"native"};
   CLI::Option *gpuOption = nullptr;
 
   void add(CLI::App &app);
   int run();
+  bool findGpus();
 };
 
 const std::pair<const char *, Emit> emits[] = {{"exe", Emit::Executable}, {"lib", Emit::Library},
@@ -79,9 +81,13 @@ void CompileCommand::add(CLI::App &app) {
       ->delimiter(',')
       ->check([](const std::string &value) { return isOneOf(value, "cpu, nvidia", "target"); })
       ->capture_default_str();
-  gpuOption = app.add_option("--gpu", gpus, "architectures of --target=nvidia: sm_80, sm_90a, ...")
+  gpuOption = app.add_option("--gpu", gpus,
+                             "architectures of --target=nvidia: sm_80, sm_90a, ..., or native: "
+                             "those of the GPUs here (by default sm_80 where there are none)")
                   ->delimiter(',')
                   ->check([](const std::string &value) {
+                    if (value == "native")
+                      return std::string();
                     llvm::Expected<nvidia::Architecture> known = nvidia::Architecture::get(value);
                     return known ? std::string() : llvm::toString(known.takeError());
                   })
@@ -141,6 +147,32 @@ std::string defaultOutput(const CompileOptions &options) {
   return "-";
 }
 
+/// Puts the GPUs that are here in the place of `native`.
+bool CompileCommand::findGpus() {
+  auto native = llvm::find(gpus, "native");
+  if (native == gpus.end())
+    return true;
+  llvm::Expected<std::vector<std::string>> found = nativeGpus();
+  if (found) {
+    gpus.erase(native);
+    for (const std::string &name : *found)
+      if (!llvm::is_contained(gpus, name))
+        gpus.push_back(name);
+    return true;
+  }
+  std::string reason = llvm::toString(found.takeError());
+  if (gpuOption->count()) {
+    llvm::errs() << "quern: error: --gpu=native: " << reason
+                 << "; name the architectures to write code for, such as --gpu=sm_80,sm_90a\n";
+    return false;
+  }
+  llvm::errs()
+      << "note: code for sm_80, which newer GPUs run too, because none is here to look at ("
+      << reason << "); name others with --gpu=sm_80,sm_90a,...\n";
+  gpus = {"sm_80"};
+  return true;
+}
+
 int CompileCommand::run() {
   for (auto [name, value] : emits)
     if (emit == name)
@@ -155,6 +187,8 @@ int CompileCommand::run() {
       return 1;
     }
   }
+  if (llvm::is_contained(targets, "nvidia") && !findGpus())
+    return 1;
   for (const std::string &target : targets)
     if (target == "cpu")
       options.pipeline.targets.push_back(target);

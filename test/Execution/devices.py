@@ -33,7 +33,7 @@ def agree(kind, got, expected, allowed):
 
 
 KINDS = {"gpt": SMALL_GPT, "llama": SMALL_LLAMA}
-EXACT, NARROW = ["--target=cpu,nvidia", "--precision=f32"], ["--target=nvidia", "--programs=gradients"]
+EXACT, NARROW = ["--target=cpu,nvidia", "--gpu=sm_80", "--precision=f32"], ["--target=nvidia", "--gpu=sm_80", "--programs=gradients"]
 
 
 def compare(name, exact, narrow):

@@ -71,7 +71,7 @@ def same_bits(name, exact, narrow, inputs, trained):
 def compare(name, new, vocabulary):
     folder = os.path.join(sys.argv[1], name)
     exact = Model(folder, new)
-    narrow = Model(folder + "16", new, ["--target=cpu,nvidia", "--precision=bf16", PROGRAMS])
+    narrow = Model(folder + "16", new, ["--target=cpu,nvidia", "--gpu=sm_80", "--precision=bf16", PROGRAMS])
     for device in ("cpu", "gpu"):
         weights, caches = types_of(narrow, device)
         check(caches == {"bf16"}, f"{name}: on the {device} caches are {caches}")

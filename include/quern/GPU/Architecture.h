@@ -11,6 +11,7 @@
 #include "llvm/Support/Error.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace quern::nvidia {
@@ -24,6 +25,9 @@ struct Architecture {
 
   /// The architecture called `name`. Fails with a message that lists those there are.
   static llvm::Expected<Architecture> get(llvm::StringRef name);
+  /// The one whose code runs best on GPUs of this compute capability; nothing for those that are too
+  /// old.
+  static std::optional<Architecture> forCapability(int major, int minor);
 };
 
 } // namespace quern::nvidia
