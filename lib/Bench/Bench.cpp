@@ -114,6 +114,8 @@ llvm::Error Bench::runWork(llvm::StringRef work) {
 }
 
 llvm::Error Bench::run() {
+  if (llvm::is_contained(settings.works, openBLASTrial))
+    return tryOpenBLAS(threads.front(), settings.seconds);
   std::vector<std::string> works;
   for (const std::string &work : settings.works) {
     if (work != "all") {
@@ -134,7 +136,8 @@ llvm::Error Bench::run() {
         return llvm::createStringError("--precision=" + settings.precision +
                                        " is for prefill, decode and compile; '" + work +
                                        "' computes in f32");
-  llvm::Expected<std::vector<std::unique_ptr<Peer>>> found = findPeers(settings);
+  llvm::Expected<std::vector<std::unique_ptr<Peer>>> found =
+      findPeers(settings, works, *llvm::max_element(threads), compiler.tool);
   if (!found)
     return found.takeError();
   peers = std::move(*found);

@@ -7,10 +7,9 @@
 // A Python runs the same work in a process of its own, and prints the seconds.
 
 #include "Peers.h"
+#include "Process.h"
 
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/FileUtilities.h"
-#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Program.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -99,29 +98,18 @@ public:
 private:
   /// What the script prints; the error is the last line of what Python says.
   llvm::Expected<std::string> ask(const std::vector<std::string> &words) const {
-    llvm::SmallString<128> out, err;
-    if (llvm::sys::fs::createTemporaryFile("quern-bench", "out", out) ||
-        llvm::sys::fs::createTemporaryFile("quern-bench", "err", err))
-      return llvm::createStringError("no temporary file for what Python prints");
-    llvm::FileRemover removeOut(out), removeErr(err);
     llvm::ErrorOr<std::string> path = llvm::sys::findProgramByName(python);
     if (!path || !llvm::sys::fs::can_execute(*path))
       return llvm::createStringError("--python=" + python + ": no such program");
-    llvm::SmallVector<llvm::StringRef> arguments{*path, "-c", script};
-    arguments.append(words.begin(), words.end());
-    std::optional<llvm::StringRef> redirects[] = {std::nullopt, out.str(), err.str()};
-    int status = llvm::sys::ExecuteAndWait(*path, arguments, std::nullopt, redirects);
-    auto text = [](llvm::StringRef file) {
-      auto buffer = llvm::MemoryBuffer::getFile(file);
-      return buffer ? (*buffer)->getBuffer().str() : std::string();
-    };
-    if (status) {
-      std::string said = text(err);
-      llvm::StringRef lines = llvm::StringRef(said).trim();
+    std::vector<std::string> arguments{"-c", script};
+    arguments.insert(arguments.end(), words.begin(), words.end());
+    llvm::Expected<Finished> finished = runProcess(*path, arguments);
+    if (!finished)
+      return finished.takeError();
+    if (!finished->succeeded)
       return llvm::createStringError("--python=" + python +
-                                     " cannot run PyTorch: " + lines.substr(lines.rfind('\n') + 1));
-    }
-    return text(out);
+                                     " cannot run PyTorch: " + finished->lastError());
+    return finished->out;
   }
 
   std::string python, version;

@@ -10,10 +10,14 @@
 
 namespace quern::bench {
 
-llvm::Expected<std::vector<std::unique_ptr<Peer>>> findPeers(const Settings &settings) {
+llvm::Expected<std::vector<std::unique_ptr<Peer>>> findPeers(const Settings &settings,
+                                                             llvm::ArrayRef<std::string> works,
+                                                             int threads, const std::string &tool) {
   std::vector<std::unique_ptr<Peer>> peers;
+  // Libraries that multiply matrices are of no use to other works, and take time to open.
+  bool multiplies = llvm::is_contained(works, "gemm") || llvm::is_contained(works, "machine");
   auto wants = [&](llvm::StringRef name) {
-    return settings.peers.empty() || llvm::is_contained(settings.peers, name);
+    return settings.peers.empty() ? multiplies : llvm::is_contained(settings.peers, name);
   };
   auto add = [&](llvm::StringRef name, std::unique_ptr<Peer> peer,
                  llvm::StringRef way) -> llvm::Error {
@@ -25,8 +29,8 @@ llvm::Expected<std::vector<std::unique_ptr<Peer>>> findPeers(const Settings &set
     return llvm::Error::success();
   };
   if (wants("openblas"))
-    if (llvm::Error error =
-            add("openblas", findOpenBLAS(), "install it (apt-get install libopenblas0-openmp)"))
+    if (llvm::Error error = add("openblas", findOpenBLAS(tool, threads),
+                                "install it (apt-get install libopenblas0-openmp)"))
       return error;
   if (wants("onednn"))
     if (llvm::Error error = add("onednn", findOneDNN(), "install it (apt-get install libdnnl2)"))

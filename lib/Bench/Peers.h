@@ -25,11 +25,22 @@ public:
   virtual std::optional<double> measure(const Kernel &kernel, int threads, double seconds) = 0;
 };
 
-/// Those that `settings` name, or all that are here. The error tells what was named but not found.
-llvm::Expected<std::vector<std::unique_ptr<Peer>>> findPeers(const Settings &settings);
+/// Those that `settings` name, or all that are here and have one of `works`. The error tells what
+/// was named but not found. `threads`: as many as will be asked for at most. `tool`: a path of
+/// `quern`.
+llvm::Expected<std::vector<std::unique_ptr<Peer>>> findPeers(const Settings &settings,
+                                                             llvm::ArrayRef<std::string> works,
+                                                             int threads, const std::string &tool);
 
-/// OpenBLAS and oneDNN from shared libraries; null where there is none.
-std::unique_ptr<Peer> findOpenBLAS();
+/// OpenBLAS from a shared library, with the core type that is the fastest on `threads` threads, or
+/// that the user's OPENBLAS_CORETYPE names; null where there is none.
+std::unique_ptr<Peer> findOpenBLAS(const std::string &tool, int threads);
+/// The work, known to no user, by which `tool` is called to try OpenBLAS as it is loaded there.
+inline constexpr char openBLASTrial[] = "openblas-core-type";
+/// That work: prints the core type, and the seconds of a product.
+llvm::Error tryOpenBLAS(int threads, double seconds);
+
+/// oneDNN from a shared library; null where there is none.
 std::unique_ptr<Peer> findOneDNN();
 /// PyTorch of this Python; the error is what Python said.
 llvm::Expected<std::unique_ptr<Peer>> findTorch(const std::string &python);

@@ -68,8 +68,10 @@ void BenchCommand::add(CLI::App &app) {
   app.add_option("--seconds", settings.seconds, "to spend on each measurement")
       ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str();
-  app.add_option("--peers", settings.peers,
-                 "openblas, onednn, torch, or none; by default those that are found")
+  app.add_option(
+         "--peers", settings.peers,
+         "openblas (its fastest core type here, or that of OPENBLAS_CORETYPE), onednn, torch, "
+         "or none; by default those that are found")
       ->delimiter(',')
       ->check(CLI::IsMember({"openblas", "onednn", "torch", "none"}))
       ->type_name("NAME,...");
@@ -97,6 +99,7 @@ int BenchCommand::run() {
   bench::Compiler compiler;
   compiler.machine = machine->describe();
   compiler.model = modelText;
+  compiler.tool = tool;
   compiler.compile = [&](const std::string &text, const std::string &library,
                          const std::vector<std::string> &shape,
                          const std::vector<std::string> &programs) {

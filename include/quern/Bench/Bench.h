@@ -34,6 +34,8 @@ struct Compiler {
   std::function<std::string(const std::string &name)> model;
   /// What the compiler takes this processor to be, a line.
   std::string machine;
+  /// Path of the running tool, whose `bench` calls itself for what must not happen in its process.
+  std::string tool;
 };
 
 struct Settings {
