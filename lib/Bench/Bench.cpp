@@ -106,8 +106,13 @@ llvm::Error Bench::runWork(llvm::StringRef work) {
             measureModel(family, shape, threads, settings.seconds, compiler);
         if (!measured)
           return measured.takeError();
-        for (Row &row : *measured)
+        for (Row &row : *measured) {
+          for (const auto &peer : peers)
+            if (std::optional<double> time =
+                    peer->measureModel(row.work, row.shape, row.threads, settings.seconds))
+              row.peers[peer->name()] = row.rate * row.times.least / *time;
           add(std::move(row));
+        }
         return llvm::Error::success();
       });
   return llvm::createStringError("there is no work '" + work + "'; use " + describeWorks());

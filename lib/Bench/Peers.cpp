@@ -43,6 +43,15 @@ llvm::Expected<std::vector<std::unique_ptr<Peer>>> findPeers(const Settings &set
   } else if (llvm::is_contained(settings.peers, "torch")) {
     return llvm::createStringError("torch needs a Python that has PyTorch; give --python PATH");
   }
+  if (!settings.llmc.empty()) {
+    llvm::Expected<std::unique_ptr<Peer>> llmc = findLlmc(settings.llmc);
+    if (!llmc)
+      return llmc.takeError();
+    peers.push_back(std::move(*llmc));
+  } else if (llvm::is_contained(settings.peers, "llmc")) {
+    return llvm::createStringError("llmc needs a checkout of https://github.com/karpathy/llm.c; "
+                                   "give --llmc FOLDER");
+  }
   return peers;
 }
 

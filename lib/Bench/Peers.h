@@ -23,6 +23,11 @@ public:
   virtual std::string description() const = 0;
   /// Seconds of the fastest of several runs within `seconds`; nothing where it has no such work.
   virtual std::optional<double> measure(const Kernel &kernel, int threads, double seconds) = 0;
+  /// The same of a whole program of a model, by the names in its row: "train", "gpt2:4x64".
+  virtual std::optional<double> measureModel(llvm::StringRef work, llvm::StringRef shape,
+                                             int threads, double seconds) {
+    return std::nullopt;
+  }
 };
 
 /// Those that `settings` name, or all that are here and have one of `works`. The error tells what
@@ -44,6 +49,8 @@ llvm::Error tryOpenBLAS(int threads, double seconds);
 std::unique_ptr<Peer> findOneDNN();
 /// PyTorch of this Python; the error is what Python said.
 llvm::Expected<std::unique_ptr<Peer>> findTorch(const std::string &python);
+/// llm.c of this checkout, compiled; the error tells what is missing, or what the compiler said.
+llvm::Expected<std::unique_ptr<Peer>> findLlmc(const std::string &checkout);
 
 } // namespace quern::bench
 

@@ -71,11 +71,15 @@ void BenchCommand::add(CLI::App &app) {
   app.add_option(
          "--peers", settings.peers,
          "openblas (its fastest core type here, or that of OPENBLAS_CORETYPE), onednn, torch, "
-         "or none; by default those that are found")
+         "llmc, or none; by default those that are found")
       ->delimiter(',')
-      ->check(CLI::IsMember({"openblas", "onednn", "torch", "none"}))
+      ->check(CLI::IsMember({"openblas", "onednn", "torch", "llmc", "none"}))
       ->type_name("NAME,...");
   app.add_option("--python", settings.python, "a Python that has PyTorch")->type_name("PATH");
+  app.add_option("--llmc", settings.llmc,
+                 "a checkout of https://github.com/karpathy/llm.c, whose train_gpt2.c is compiled "
+                 "(by CC, clang or gcc) and trains beside 'train' of gpt2")
+      ->type_name("FOLDER");
   app.add_option("--precision", settings.precision,
                  "what prefill and decode keep weights and caches in: f32 or bf16")
       ->check(CLI::IsMember({"f32", "bf16"}))

@@ -43,8 +43,9 @@ struct Settings {
   std::vector<std::string> shapes; ///< instead of a work's own
   std::vector<int> threads;        ///< empty: as many as OpenMP takes
   double seconds = 1;              ///< to spend on each measurement
-  std::vector<std::string> peers;  ///< openblas, onednn, torch; empty: those that are found
+  std::vector<std::string> peers;  ///< openblas, onednn, torch, llmc; empty: those that are found
   std::string python;              ///< with PyTorch; empty: no torch
+  std::string llmc;                ///< a checkout of llm.c; empty: no llmc
   std::string precision = "f32";   ///< of the weights and caches of prefill and decode: f32, bf16
   bool json = false;
 };

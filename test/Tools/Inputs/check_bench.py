@@ -12,7 +12,7 @@ parser.add_argument("shapes", nargs="+")
 parser.add_argument("--threads", type=int, nargs="+", required=True)
 parser.add_argument("--no-ratio", action="store_true")
 parser.add_argument("--type", default="f32")
-parser.add_argument("--peer", nargs=2, default=[], help="has measured each row, and is described by something with this")
+parser.add_argument("--peer", nargs=2, default=[], help="has measured each row (none: nobody has), and is described so")
 options = parser.parse_args()
 
 with open(options.file) as file:
@@ -26,7 +26,9 @@ expected = [(options.work, shape, threads) for shape in options.shapes for threa
 rows = report["results"]
 assert [(row["work"], row["shape"], row["threads"]) for row in rows] == expected, rows
 for row in rows:
-    if options.peer:
+    if options.peer and options.peer[0] == "none":
+        assert not row["peers"]
+    elif options.peer:
         assert row["peers"][options.peer[0]] > 0 and options.peer[1] in machine["versions"][options.peer[0]]
     assert row["type"] == options.type and row["unit"] and row["peers"] is not None
     assert 0 < row["seconds_min"] <= row["seconds_median"]
