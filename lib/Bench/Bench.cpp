@@ -106,6 +106,7 @@ llvm::Error Bench::runWork(llvm::StringRef work) {
             measureModel(family, shape, threads, settings.seconds, compiler);
         if (!measured)
           return measured.takeError();
+        compareThreads(*measured);
         for (Row &row : *measured) {
           for (const auto &peer : peers)
             if (std::optional<double> time =

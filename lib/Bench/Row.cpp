@@ -28,8 +28,16 @@ llvm::json::Object Row::toJSON() const {
                             {"ceiling", orNull(ceiling)},
                             {"ratio", orNull(ratio)},
                             {"peers", std::move(others)},
+                            {"speedup", orNull(speedup)},
                             {"memory_bytes", orNull(memory)},
                             {"memory_predicted_bytes", orNull(predictedMemory)}};
+}
+
+void compareThreads(std::vector<Row> &rows) {
+  for (Row &row : rows)
+    for (const Row &one : rows)
+      if (row.threads > 1 && one.threads == 1 && one.work == row.work && one.shape == row.shape)
+        row.speedup = row.rate / one.rate;
 }
 
 std::string tableHead() {
@@ -45,6 +53,8 @@ std::string Row::toText() const {
                     shape, type, threads, times.least * 1e3, times.median * 1e3, rate, unit,
                     ratio ? llvm::formatv("{0:f3}", ratio).str() : "-")
           .str();
+  if (speedup)
+    line += llvm::formatv(" speedup {0:f2}", speedup).str();
   for (const auto &[name, peer] : peers)
     line += llvm::formatv(" {0} {1:f1} ({2:f2})", name, peer, rate / peer).str();
   if (memory && predictedMemory)

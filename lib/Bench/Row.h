@@ -29,6 +29,8 @@ struct Row {
   /// Rate over ceiling, or what the work says a ratio is; 0: none.
   double ratio = 0;
   std::map<std::string, double> peers; ///< name to rate
+  /// Rate over that of one thread; 0 where that was not measured, or where this is it.
+  double speedup = 0;
   /// Bytes at most in use, as the system saw it and as the program's description predicts; 0 where
   /// memory is not looked at.
   double memory = 0, predictedMemory = 0;
@@ -36,6 +38,9 @@ struct Row {
   llvm::json::Object toJSON() const;
   std::string toText() const;
 };
+
+/// Compares rows of several threads with that of one, where both are of the same work.
+void compareThreads(std::vector<Row> &rows);
 
 /// The line above `Row::toText`.
 std::string tableHead();

@@ -61,7 +61,8 @@ void BenchCommand::add(CLI::App &app) {
   app.add_option("--shape", settings.shapes, "shapes instead of the work's own")
       ->delimiter(',')
       ->type_name("SHAPE,...");
-  app.add_option("--threads", settings.threads, "numbers of threads, each measured")
+  app.add_option("--threads", settings.threads,
+                 "numbers of threads, each measured; of models, compared with 1")
       ->delimiter(',')
       ->check(CLI::Range(1, 1024))
       ->type_name("N,...");

@@ -37,6 +37,11 @@ for row in rows:
         assert row["ratio"] is None and row["ceiling"] is None
     else:
         assert row["ceiling"] > 0 and row["ratio"] > 0
+    one = next((r for r in rows if r["shape"] == row["shape"] and r["threads"] == 1), row)
+    if row["work"] in ("train", "prefill", "decode") and one is not row:
+        assert math.isclose(row["speedup"], row["rate"] / one["rate"])
+    else:
+        assert row["speedup"] is None
     if row["work"] == "train":
         # Beside the weights there is the process itself, which small models do not outweigh.
         assert row["memory_predicted_bytes"] > 0
