@@ -9,6 +9,7 @@
 import os
 import platform
 import shutil
+import subprocess
 
 import lit.formats
 
@@ -54,8 +55,17 @@ cuda = os.environ.get("CUDA_HOME", "/usr/local/cuda")
 if os.path.isfile(os.path.join(cuda, "include", "cuda.h")):
     config.available_features.add("cuda")
 
+# Loads libraries of ours. A sanitized one needs its runtime there before all others.
+config.library_python = "/usr/bin/python3"
+if config.sanitized:
+    runtime = subprocess.run(
+        [config.cxx_compiler, "-print-file-name=libclang_rt.asan-x86_64.so"],
+        stdout=subprocess.PIPE, check=True, text=True).stdout.strip()
+    config.library_python = "env LD_PRELOAD=" + runtime + " /usr/bin/python3"
+
 config.substitutions += [
     ("%python", "/usr/bin/python3"),
+    ("%library_python", config.library_python),
     ("%quern_src", config.quern_source),
     ("%quern_build", config.quern_build),
     ("%shared_data", data),
