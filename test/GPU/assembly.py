@@ -14,10 +14,9 @@ import os
 import re
 
 from attention import Case as Attention
-from device import Program, function, kernel
+from device import ALL_ARCHITECTURES, Program, function, kernel
 from gemm import Case as Product
 
-ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_90a")
 ELEMENTS = ("f32", "bf16", "f16")
 ELSEWHERE = {"attention", "attention_backward", "batch_gemm"}
 # A quarter of the threads of a multiprocessor, which has 65536 registers: with two loads of 16 bytes each they have twice as
@@ -161,7 +160,7 @@ def check_coverage(text):
 def main():
     text = "".join(map(program, ELEMENTS))
     check_coverage(text)
-    for architecture in ARCHITECTURES:
+    for architecture in ALL_ARCHITECTURES:
         kernels = Program(text, architecture).assemble()
         for name, use in kernels.items():
             what = "%s (%s)" % (name, architecture)

@@ -12,9 +12,7 @@ and ptxas warns of nothing, also not that wgmma was serialized, by which sm_90a 
 import re
 
 from attention import Case
-from device import Program, check_assembly
-
-ALL = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_90a")
+from device import ALL_ARCHITECTURES, Program, check_assembly
 
 
 def cases():
@@ -29,7 +27,7 @@ def cases():
 
 def main():
     text = "".join(case.text("f%d" % i) for i, case in enumerate(cases()))
-    for architecture in ALL:
+    for architecture in ALL_ARCHITECTURES:
         program = Program(text, architecture)
         check_assembly(program)
         # Where only the host knows whether TMA can copy the operands there is code for both.

@@ -89,6 +89,8 @@ def _runs(architecture):
     return (major, minor) == (9, 0) if architecture == "sm_90a" else (major, minor) >= (8, 0)
 
 
+# All that there is code for: what needs no GPU is assembled for each of them.
+ALL_ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_90a")
 ARCHITECTURES = tuple(a for a in ("sm_80", "sm_90a") if not PACKED or IDLE or _runs(a))
 
 

@@ -9,7 +9,7 @@
 """Products of the shapes that models have, assembled: no register goes to memory, ptxas warns of nothing, and as many
 blocks find registers beside each other as the kernels count on."""
 
-from device import ARCHITECTURES, Program, function
+from device import ALL_ARCHITECTURES, Program, function
 
 
 def product(name, a, b, c, options="", extra="", layer=None):
@@ -49,7 +49,7 @@ def programs():
 
 def main():
     text = "".join(programs())
-    for architecture in ARCHITECTURES:
+    for architecture in ALL_ARCHITECTURES:
         for name, kernel in Program(text, architecture).assemble().items():
             assert not kernel["spills"], "%s spills %d bytes on %s" % (name, kernel["spills"], architecture)
             print(architecture, name, kernel["registers"], "registers")
