@@ -5,8 +5,10 @@
 //
 //===---------------------------------------------------------------------------------------------===//
 // A unit of work is one sequence and one group of heads, so that dK and dV belong to one thread.
-// For each block of queries and each tile of keys, with scores and their gradients transposed (rows
-// are keys, see AttentionTiles.h):
+// They are summed over queries and heads in place. Where they are stored in 16 bits, they are
+// summed in a window of keys that the thread's own memory holds; dQ is a sum over all keys, which a
+// pass of its own computes when there are more keys than that. For each block of queries and each
+// tile of keys, with scores and their gradients transposed (rows are keys, see AttentionTiles.h):
 //
 //   P = exp(scale K Q^T + mask - lse)      dV += P dO
 //   dS = P * (V dO^T - D)                  dK += dS (scale Q)      dQ += dS^T K (scaled at the end)
@@ -36,13 +38,25 @@ public:
   void run();
 
 private:
+  /// What is computed of the tiles of keys [from, to), multiples of a tile's.
+  struct Pass {
+    Value from, to;
+    Value keyGradients, queryGradients; ///< i1; null: these are
+  };
+
   void clear(Value gradient, Value batchIndex, Value group, int64_t width);
-  void block(Value batchIndex, Value group, Value head, Value firstQuery);
+  void writeWindow(Value window, Value gradient, Value batchIndex, Value group, int64_t width,
+                   const Pass &pass);
+  void group(Value batchIndex, Value group, const Pass &pass);
+  void groupByWindows(Value batchIndex, Value group);
+  void block(Value batchIndex, Value group, Value head, Value firstQuery, const Pass &pass);
   void loadStatistics(Value batchIndex, Value head, Value firstQuery, Value count);
-  void keyTiles(Value batchIndex, Value group, Value head, Value firstQuery, Value count);
+  void keyTiles(Value batchIndex, Value group, Value head, Value firstQuery, Value count,
+                const Pass &pass);
   void scores(const AttentionTiles::ScoreTile &s);
-  void keyGradient(Value gradient, Value weights, Value rows, int64_t width, Value batchIndex,
-                   Value group, Value firstKey, Value keyCount, Value firstQuery, Value count);
+  void keyGradient(Value gradient, Value window, Value weights, Value rows, int64_t width,
+                   Value batchIndex, Value group, Value firstKey, Value keyCount, Value firstQuery,
+                   Value count, const Pass &pass);
   void queryGradient(Value firstKey, Value keyCount, Value firstQuery, Value count);
 
   /// Register tiles over `width` columns: as wide as the width allows.
@@ -63,6 +77,8 @@ private:
   Value outputTile, transposedOutputs; ///< of dO
   Value keyTile, valueTile, probabilities, scoreGradients, queryGradients;
   Value statistics; ///< rows: log-sum-exp, D; columns: queries
+  int64_t windowKeys = 0;
+  Value keyWindow, valueWindow; ///< sums of dK and dV; null where memory itself holds them
 };
 
 /// dK or dV of one group to 0, also of keys that nobody sees.
@@ -142,10 +158,11 @@ void Backward::scores(const AttentionTiles::ScoreTile &s) {
   });
 }
 
-/// gradient[keys of the tile] += weights x rows: dV from P and dO, dK from dS and Q.
-void Backward::keyGradient(Value gradient, Value weights, Value tile, int64_t width,
+/// gradient[keys of the tile], or the window's rows of them, += weights x rows: dV from P and dO,
+/// dK from dS and Q.
+void Backward::keyGradient(Value gradient, Value window, Value weights, Value tile, int64_t width,
                            Value batchIndex, Value group, Value firstKey, Value keyCount,
-                           Value firstQuery, Value count) {
+                           Value firstQuery, Value count, const Pass &pass) {
   int64_t padded = llvm::alignTo(width, t.lanes), vectors = vectorsOver(padded);
   int64_t rows = t.microRows;
   Value zero = e.index(0);
@@ -164,6 +181,15 @@ void Backward::keyGradient(Value gradient, Value weights, Value tile, int64_t wi
           [&](Value k, int64_t j) { return t.load(tile, k, t.add(column, j * t.lanes)); });
       for (int64_t i = 0; i < rows; ++i) {
         Value key = t.add(row, i);
+        if (window) {
+          // Rows past the last key gain nothing that anyone reads.
+          Value place = t.add(t.subtract(firstKey, pass.from), key);
+          for (int64_t j = 0; j < vectors; ++j) {
+            Value at = t.add(column, j * t.lanes);
+            t.store(v.add(t.load(window, place, at), sums[i * vectors + j]), window, place, at);
+          }
+          continue;
+        }
         Value exists = t.less(key, keyCount);
         Value target = rowAt(e, gradient, {batchIndex, t.add(firstKey, key), group});
         for (int64_t j = 0; j < vectors; ++j) {
@@ -201,11 +227,17 @@ void Backward::queryGradient(Value firstKey, Value keyCount, Value firstQuery, V
   });
 }
 
-void Backward::keyTiles(Value batchIndex, Value group, Value head, Value firstQuery, Value count) {
+void Backward::keyTiles(Value batchIndex, Value group, Value head, Value firstQuery, Value count,
+                        const Pass &pass) {
   Value zero = e.index(0);
   Value visible = t.visibleKeys(batchIndex);
   Value end = t.visibleKeysUntil(visible, t.add(firstQuery, count));
-  e.forLoop(zero, end, t.blockKeys, [&](Value firstKey) {
+  if (pass.to)
+    end = t.minimum(end, pass.to);
+  auto where = [&](Value condition, llvm::function_ref<void()> body) {
+    return condition ? t.when(condition, body) : body();
+  };
+  e.forLoop(pass.from, end, t.blockKeys, [&](Value firstKey) {
     Value keyCount = t.minimum(e.index(t.blockKeys), t.subtract(end, firstKey));
     t.packRows(keyTile, t.blockKeys, in.getK(), batchIndex, firstKey, keyCount, group, t.keyWidth);
     t.packRows(valueTile, t.blockKeys, in.getV(), batchIndex, firstKey, keyCount, group,
@@ -224,15 +256,18 @@ void Backward::keyTiles(Value batchIndex, Value group, Value head, Value firstQu
       t.bound(s);
       scores(s);
     });
-    keyGradient(in.getOutputs()[2], probabilities, outputTile, t.valueWidth, batchIndex, group,
-                firstKey, keyCount, firstQuery, count);
-    keyGradient(in.getOutputs()[1], scoreGradients, queryTile, t.keyWidth, batchIndex, group,
-                firstKey, keyCount, firstQuery, count);
-    queryGradient(firstKey, keyCount, firstQuery, count);
+    where(pass.keyGradients, [&] {
+      keyGradient(in.getOutputs()[2], valueWindow, probabilities, outputTile, t.valueWidth,
+                  batchIndex, group, firstKey, keyCount, firstQuery, count, pass);
+      keyGradient(in.getOutputs()[1], keyWindow, scoreGradients, queryTile, t.keyWidth, batchIndex,
+                  group, firstKey, keyCount, firstQuery, count, pass);
+    });
+    where(pass.queryGradients, [&] { queryGradient(firstKey, keyCount, firstQuery, count); });
   });
 }
 
-void Backward::block(Value batchIndex, Value group, Value head, Value firstQuery) {
+void Backward::block(Value batchIndex, Value group, Value head, Value firstQuery,
+                     const Pass &pass) {
   Value zero = e.index(0);
   Value count = t.minimum(e.index(t.blockQueries), t.subtract(t.queries, firstQuery));
   t.packRows(queryTile, t.blockQueries, in.getQ(), batchIndex, firstQuery, count, head, t.keyWidth,
@@ -243,14 +278,69 @@ void Backward::block(Value batchIndex, Value group, Value head, Value firstQuery
   t.transpose(outputTile, transposedOutputs, t.blockQueries, t.paddedValueWidth);
   loadStatistics(batchIndex, head, firstQuery, count);
   t.zero(queryGradients, zero, t.blockQueries, t.paddedKeyWidth);
-  keyTiles(batchIndex, group, head, firstQuery, count);
+  keyTiles(batchIndex, group, head, firstQuery, count, pass);
   Value factor = v.splat(scale);
+  // A pass without gradients of queries leaves zeros, which the pass that has them overwrites.
   e.forLoop(zero, count, 1, [&](Value row) {
     Value target = rowAt(e, in.getOutputs()[0], {batchIndex, t.add(firstQuery, row), head});
     e.forLoop(zero, e.index(t.paddedKeyWidth), t.lanes, [&](Value column) {
       v.store(v.mul(t.load(queryGradients, row, column), factor), target, column,
               t.columnMask(column, t.keyWidth));
     });
+  });
+}
+
+/// dK or dV of the keys of a pass.
+void Backward::writeWindow(Value window, Value gradient, Value batchIndex, Value group,
+                           int64_t width, const Pass &pass) {
+  e.forLoop(pass.from, pass.to, 1, [&](Value key) {
+    Value target = rowAt(e, gradient, {batchIndex, key, group});
+    Value row = t.subtract(key, pass.from);
+    v.forColumns(e.index(0), e.index(width), [&](Value column, Value mask) {
+      v.store(t.load(window, row, column), target, column, mask);
+    });
+  });
+}
+
+void Backward::group(Value batchIndex, Value group, const Pass &pass) {
+  Value headsPerGroup = e.index(t.heads / t.groups);
+  e.forLoop(e.index(0), headsPerGroup, 1, [&](Value i) {
+    Value head = t.add(mulIndex(e, group, headsPerGroup), i);
+    e.forLoop(e.index(0), t.queries, t.blockQueries,
+              [&](Value firstQuery) { block(batchIndex, group, head, firstQuery, pass); });
+  });
+}
+
+void Backward::groupByWindows(Value batchIndex, Value index) {
+  Value zero = e.index(0), one = e.index(1), size = e.index(windowKeys);
+  auto fill = [&](const Pass &pass) {
+    t.zero(keyWindow, zero, windowKeys, t.paddedKeyWidth);
+    t.zero(valueWindow, zero, windowKeys, t.paddedValueWidth);
+    group(batchIndex, index, pass);
+  };
+  auto write = [&](const Pass &pass) {
+    writeWindow(keyWindow, in.getOutputs()[1], batchIndex, index, t.keyWidth, pass);
+    writeWindow(valueWindow, in.getOutputs()[2], batchIndex, index, t.valueWidth, pass);
+  };
+  if (auto known = constantOf(t.keys); known && *known <= windowKeys) {
+    Pass pass{zero, t.keys, {}, {}};
+    fill(pass);
+    return write(pass);
+  }
+  // The last pass has dQ: of one window, that window's.
+  Value windows = ceilDiv(e, t.keys, size);
+  Value several = t.less(one, windows);
+  Value passes = arith::SelectOp::create(b, loc, several, t.add(windows, one), one);
+  e.forLoop(zero, passes, 1, [&](Value number) {
+    Pass pass;
+    pass.keyGradients = t.less(number, windows);
+    pass.queryGradients =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, number, t.subtract(passes, one));
+    pass.from = arith::SelectOp::create(b, loc, pass.keyGradients, mulIndex(e, number, size), zero);
+    Value length = arith::SelectOp::create(b, loc, pass.keyGradients, size, t.keys);
+    pass.to = t.minimum(t.add(pass.from, length), t.keys);
+    fill(pass);
+    t.when(pass.keyGradients, [&] { write(pass); });
   });
 }
 
@@ -266,16 +356,26 @@ void Backward::run() {
   queryGradients = t.tile(t.blockQueries, t.paddedKeyWidth);
   statistics = t.tile(2, t.blockQueries);
 
-  Value groups = e.index(t.groups), headsPerGroup = e.index(t.heads / t.groups);
+  auto isRounded = [&](Value x) {
+    return cast<MemRefType>(x.getType()).getElementType() != v.compute;
+  };
+  bool byWindows = isRounded(in.getOutputs()[1]) || isRounded(in.getOutputs()[2]);
+  if (byWindows) {
+    constexpr int64_t bytes = 256 << 10; // as much again as the tiles have
+    int64_t most = bytes / elementBytes(v.compute) / (t.paddedKeyWidth + t.paddedValueWidth);
+    windowKeys = llvm::alignTo(std::min(most, constantOf(t.keys).value_or(most)), t.blockKeys);
+    keyWindow = t.tile(windowKeys, t.paddedKeyWidth);
+    valueWindow = t.tile(windowKeys, t.paddedValueWidth);
+  }
+
+  Value groups = e.index(t.groups);
   e.forUnits(mulIndex(e, t.batch, groups), [&](Value unit) {
     SmallVector<Value> at = delinearize(e, unit, {t.batch, groups});
+    if (byWindows)
+      return groupByWindows(at[0], at[1]);
     clear(in.getOutputs()[1], at[0], at[1], t.keyWidth);
     clear(in.getOutputs()[2], at[0], at[1], t.valueWidth);
-    e.forLoop(e.index(0), headsPerGroup, 1, [&](Value i) {
-      Value head = t.add(mulIndex(e, at[1], headsPerGroup), i);
-      e.forLoop(e.index(0), t.queries, t.blockQueries,
-                [&](Value firstQuery) { block(at[0], at[1], head, firstQuery); });
-    });
+    group(at[0], at[1], {e.index(0), {}, {}, {}});
   });
 }
 

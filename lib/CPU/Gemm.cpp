@@ -32,19 +32,17 @@ Value shareSizes(Matrix &a, Matrix &b, Matrix &c, bool transposeA, bool transpos
   return depthOfA;
 }
 
-/// C, its bias and the like have one type, f32 or f64; A and B, the first two buffers, have it too,
-/// or are bf16 where it is f32.
+/// All buffers are f64, or each of them is f32 or bf16.
 LogicalResult check(Operation *op, ValueRange buffers) {
-  Type element = cast<MemRefType>(buffers.back().getType()).getElementType();
-  if (!element.isF32() && !element.isF64())
-    return op->emitOpError("has no emitter for the CPU on elements of type ")
-           << element << "; use f32 or f64";
-  for (auto [number, buffer] : llvm::enumerate(buffers)) {
+  Type first = cast<MemRefType>(buffers.back().getType()).getElementType();
+  for (Value buffer : buffers) {
     auto type = cast<MemRefType>(buffer.getType());
-    bool isWidened = number < 2 && element.isF32() && type.getElementType().isBF16();
-    if (type.getElementType() != element && !isWidened)
-      return op->emitOpError("mixes elements of type ")
-             << element << " and " << type.getElementType();
+    Type element = type.getElementType();
+    if (!element.isF32() && !element.isF64() && !element.isBF16())
+      return op->emitOpError("has no emitter for the CPU on elements of type ")
+             << element << "; use f32, f64 or bf16";
+    if (element.isF64() != first.isF64())
+      return op->emitOpError("mixes elements of type ") << first << " and " << element;
     if (!hasContiguousRows(buffer))
       return op->emitOpError("needs contiguous rows (a last stride of 1), not ") << type;
   }
@@ -113,48 +111,60 @@ LogicalResult emit(kernel::BatchGemmOp op, ValueRange operands, Emission &e) {
     batch = mul(e, batch, size);
   }
 
-  Type element = c.type();
+  Epilogue whole;
+  whole.c = c;
+  Type element = whole.compute();
   RegisterTile tile = registerTile(e.machine, element);
   int64_t bytes = element.getIntOrFloatBitWidth() / 8;
   constexpr int64_t panelsAtATime = 16;
   int64_t chunkRows = panelsAtATime * tile.rows;
   int64_t blockDepth = depthBlockSize(e, tile, depth, 1024 / bytes);
-  ColumnPanels columnPanels(e, c.columns, tile);
+  std::optional<int64_t> knownDepth = getConstantIntValue(depth);
+  bool hasPartialSums = element != c.type() && !(knownDepth && *knownDepth <= blockDepth);
+  ColumnStrips strips(tile, c.columns, hasPartialSums, /*most=*/256);
   auto buffer = [&](int64_t size) { return e.privateScratch(MemRefType::get({size}, element)); };
   Panels panels;
   panels.pitch = blockDepth * tile.rows;
   panels.a = buffer(panelsAtATime * panels.pitch);
   panels.b = buffer(blockDepth * tile.columns());
   panels.product = buffer(tile.rows * tile.columns());
+  Value partial = hasPartialSums ? buffer(chunkRows * strips.pitch) : Value();
 
   Value chunks = ceilDivide(e, c.rows, chunkRows);
   e.forUnits(mul(e, batch, chunks), [&](Value unit) {
     Value i = divide(e, unit, chunks), chunk = remainder(e, unit, chunks);
     Matrix ai = a.at(a.batchPosition(e, i)), bi = b.at(b.batchPosition(e, i));
-    Epilogue epilogue;
+    Epilogue epilogue = whole;
     epilogue.c = c.at(c.batchPosition(e, i));
     Value firstRow = mul(e, chunk, chunkRows);
     Value rows = minimum(e, e.index(chunkRows), sub(e, c.rows, firstRow));
     Value rowPanels = ceilDivide(e, rows, tile.rows);
-    e.forLoop(e.index(0), depthBlockCount(e, depth, blockDepth), 1, [&](Value k) {
-      DepthBlock block = depthBlock(e, depth, mul(e, k, blockDepth), blockDepth);
+    auto packA = [&](const DepthBlock &block) {
       if (transposeA) {
         Value first = mul(e, chunk, panelsAtATime);
-        packTransposedRows(e, tile, ai, first, add(e, first, rowPanels), block, panels.a,
-                           e.index(0), panels.pitch);
-      } else {
-        e.forLoop(e.index(0), rowPanels, 1, [&](Value panel) {
-          packRows(e, tile, ai, add(e, firstRow, mul(e, panel, tile.rows)), block, panels.a,
-                   mul(e, panel, panels.pitch));
-        });
+        return packTransposedRows(e, tile, ai, first, add(e, first, rowPanels), block, panels.a,
+                                  e.index(0), panels.pitch);
       }
-      e.forLoop(e.index(0), columnPanels.count, 1, [&](Value panel) {
-        Value column = mul(e, panel, tile.columns());
-        columnPanels.visit(e, panel, [&](const RegisterTile &tile, int64_t width) {
-          SmallVector<Value> masks = columnMasks(e, tile, column, c.columns, width);
-          packColumns(e, tile, bi, transposeB, column, block, masks, panels.b);
-          multiplyStrip(e, tile, panels, e.index(0), epilogue, block, firstRow, e.index(0),
-                        rowPanels, column, masks);
+      e.forLoop(e.index(0), rowPanels, 1, [&](Value panel) {
+        packRows(e, tile, ai, add(e, firstRow, mul(e, panel, tile.rows)), block, panels.a,
+                 mul(e, panel, panels.pitch));
+      });
+    };
+    strips.visit(e, [&](Value firstColumn, Value columns) {
+      if (partial)
+        epilogue.partial = {partial, firstRow, firstColumn, strips.pitch};
+      ColumnPanels columnPanels(e, columns, tile);
+      e.forLoop(e.index(0), depthBlockCount(e, depth, blockDepth), 1, [&](Value k) {
+        DepthBlock block = depthBlock(e, depth, mul(e, k, blockDepth), blockDepth);
+        packA(block);
+        e.forLoop(e.index(0), columnPanels.count, 1, [&](Value panel) {
+          Value column = add(e, firstColumn, mul(e, panel, tile.columns()));
+          columnPanels.visit(e, panel, [&](const RegisterTile &tile, int64_t width) {
+            SmallVector<Value> masks = columnMasks(e, tile, column, c.columns, width);
+            packColumns(e, tile, bi, transposeB, column, block, masks, panels.b);
+            multiplyStrip(e, tile, panels, e.index(0), epilogue, block, firstRow, e.index(0),
+                          rowPanels, column, masks);
+          });
         });
       });
     });

@@ -9,6 +9,7 @@
 
 #include "MicroKernel.h"
 #include "dialects/Kernel/Kernel.h"
+#include "quern/Emission/Views.h"
 
 #include <optional>
 
@@ -48,6 +49,14 @@ private:
 /// True when the elements of the last dimension follow each other in memory.
 bool hasContiguousRows(mlir::Value memref);
 
+/// Sums of a part of C over the blocks of K so far, in the type that they are computed in: dense
+/// rows of `pitch` elements, from row `firstRow` and column `firstColumn` of C on.
+struct PartialSums {
+  mlir::Value memory; ///< rank 1
+  mlir::Value firstRow, firstColumn;
+  int64_t pitch;
+};
+
 /// What happens to a product before it is C.
 struct Epilogue {
   Matrix c;
@@ -55,6 +64,10 @@ struct Epilogue {
   mlir::Value bias; ///< rank 1, or null
   kernel::Activation activation = kernel::Activation::None;
   bool accumulate = false;
+  std::optional<PartialSums> partial; ///< none: C itself holds them
+
+  /// The type of sums: f32 where C is bf16.
+  mlir::Type compute() const { return emission::computeType(c.type()); }
 };
 
 /// A part of the depth K of a product.
@@ -65,7 +78,7 @@ struct DepthBlock {
 };
 
 /// The vectors of one row at columns `column`, ..., `mask` applying to the last of them. Writes
-/// partial sums into C, and everything that the epilogue asks for after the last block of K.
+/// partial sums, and everything that the epilogue asks for after the last block of K.
 void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, mlir::Value row,
                mlir::Value column, llvm::ArrayRef<mlir::Value> sums,
                llvm::ArrayRef<mlir::Value> masks);
@@ -91,6 +104,20 @@ void packColumns(Emission &e, const RegisterTile &tile, const Matrix &b, bool tr
 int64_t depthBlockSize(Emission &e, const RegisterTile &tile, mlir::Value depth, int64_t most);
 mlir::Value depthBlockCount(Emission &e, mlir::Value depth, int64_t size);
 DepthBlock depthBlock(Emission &e, mlir::Value depth, mlir::Value start, int64_t size);
+
+/// C is taken in strips of columns where the partial sums of its blocks of K need memory of their
+/// own, as those of a C in 16 bits do: `pitch` of a row of them, a whole number of panels.
+struct ColumnStrips {
+  /// `most` elements, or somewhat more, are a row of partial sums; one strip without them.
+  ColumnStrips(const RegisterTile &tile, mlir::Value columns, bool hasPartialSums, int64_t most);
+  int64_t pitch = 0;
+  /// Runs `body(column, columns)` for the first column and the columns of each strip.
+  void visit(Emission &e,
+             llvm::function_ref<void(mlir::Value column, mlir::Value columns)> body) const;
+
+private:
+  mlir::Value columns;
+};
 
 /// Packed panels: those of A stand `pitch` elements apart; one of B; a tile of C.
 struct Panels {

@@ -62,14 +62,24 @@ void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, V
     return arith::AddFOp::create(e.builder, e.loc, a, b);
   };
   Value c = add(e, epilogue.c.position(e, row), column);
+  Value memory = epilogue.c.flat, place = c;
+  // What C holds is then added to the last block only.
+  bool isApart = epilogue.partial && block.isFirst;
+  if (isApart) {
+    const PartialSums &partial = *epilogue.partial;
+    memory = partial.memory;
+    place = add(e, mul(e, sub(e, row, partial.firstRow), partial.pitch),
+                sub(e, column, partial.firstColumn));
+  }
+  bool accumulatesHere = epilogue.accumulate && !isApart;
   SmallVector<Value> totals;
   for (auto [j, sum] : llvm::enumerate(sums)) {
     Value old;
-    if (epilogue.accumulate || block.isFirst)
-      old = load(e, type, epilogue.c.flat, add(e, c, j * lanes), masks[j]);
-    if (epilogue.accumulate)
+    if (accumulatesHere || block.isFirst)
+      old = load(e, type, memory, add(e, place, j * lanes), masks[j]);
+    if (accumulatesHere)
       totals.push_back(plus(old, sum));
-    else if (block.isFirst) // what C held before the first block has no meaning
+    else if (block.isFirst) // what it held before the first block has no meaning
       totals.push_back(
           arith::SelectOp::create(e.builder, e.loc, block.isFirst, sum, plus(old, sum)));
     else
@@ -77,12 +87,14 @@ void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, V
   }
   auto storePartial = [&] {
     for (auto [j, total] : llvm::enumerate(totals))
-      store(e, total, epilogue.c.flat, add(e, c, j * lanes), masks[j]);
+      store(e, total, memory, add(e, place, j * lanes), masks[j]);
   };
   auto storeFinal = [&] {
     for (auto [j, total] : llvm::enumerate(totals)) {
       int64_t shift = j * lanes;
       Value value = total;
+      if (epilogue.accumulate && isApart)
+        value = plus(value, load(e, type, epilogue.c.flat, add(e, c, shift), masks[j]));
       if (epilogue.bias)
         value = plus(value, load(e, type, epilogue.bias, add(e, column, shift), masks[j]));
       auto elsewhere = [&](const Matrix &matrix) {
@@ -97,7 +109,7 @@ void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, V
       store(e, value, epilogue.c.flat, add(e, c, shift), masks[j]);
     }
   };
-  bool plain = !epilogue.bias && !epilogue.preactivation && !epilogue.residual &&
+  bool plain = !isApart && !epilogue.bias && !epilogue.preactivation && !epilogue.residual &&
                epilogue.activation == kernel::Activation::None;
   if (plain || !block.isLast)
     return plain ? storePartial() : storeFinal();

@@ -25,8 +25,8 @@ static Value plus(Emission &e, Value a, Value b) {
 /// leave is summed in the order of the rows.
 static void alongMemory(Emission &e, const Matrix &a, const Matrix &b, int64_t depth,
                         int64_t columns, const Epilogue &epilogue) {
-  RegisterTile tile = registerTile(e.machine, epilogue.c.type());
-  int64_t bytes = epilogue.c.type().getIntOrFloatBitWidth() / 8;
+  RegisterTile tile = registerTile(e.machine, epilogue.compute());
+  int64_t bytes = epilogue.compute().getIntOrFloatBitWidth() / 8;
   constexpr int64_t together = 4; // rows of B at a time
   int64_t strip = llvm::alignTo(std::min<int64_t>(columns, 16384 / bytes), tile.lanes);
   int64_t strips = llvm::divideCeil(columns, strip);
@@ -36,7 +36,7 @@ static void alongMemory(Emission &e, const Matrix &a, const Matrix &b, int64_t d
       std::max<int64_t>(together, llvm::alignTo(llvm::divideCeil(depth, ranges), together));
   ranges = std::max<int64_t>(1, llvm::divideCeil(depth, rangeRows));
   int64_t pitch = llvm::alignTo(columns, tile.lanes);
-  Value sums = e.sharedScratch(MemRefType::get({ranges * fewRows * pitch}, epilogue.c.type()));
+  Value sums = e.sharedScratch(MemRefType::get({ranges * fewRows * pitch}, epilogue.compute()));
   auto sumPosition = [&](Value range, Value row, Value column) {
     return add(e, mul(e, add(e, mul(e, range, fewRows), row), pitch), column);
   };
@@ -68,7 +68,7 @@ static void alongMemory(Emission &e, const Matrix &a, const Matrix &b, int64_t d
         SmallVector<Value> factors;
         for (int64_t i = 0; i < count; ++i) {
           Value factor =
-              element(e, epilogue.c.type(), a.flat, add(e, a.position(e, row), add(e, k, i)));
+              element(e, epilogue.compute(), a.flat, add(e, a.position(e, row), add(e, k, i)));
           factors.push_back(vector::BroadcastOp::create(e.builder, e.loc, tile.vector, factor));
         }
         forColumns([&](Value column, Value mask) {
@@ -123,7 +123,7 @@ static void alongMemory(Emission &e, const Matrix &a, const Matrix &b, int64_t d
 
 /// C = A B with dynamic sizes: a unit is a strip of columns in registers, over all of K.
 static void alongColumns(Emission &e, const Matrix &a, const Matrix &b, const Epilogue &epilogue) {
-  RegisterTile strip = registerTile(e.machine, epilogue.c.type());
+  RegisterTile strip = registerTile(e.machine, epilogue.compute());
   strip.rows = 1;
   strip.vectors = 8;
   ColumnPanels panels(e, epilogue.c.columns, strip);
@@ -137,7 +137,7 @@ static void alongColumns(Emission &e, const Matrix &a, const Matrix &b, const Ep
         SmallVector<Value> none(tile.vectors, splat(e, tile.vector, 0));
         SmallVector<Value> sums =
             e.forLoop(e.index(0), all.size, 1, none, [&](Value k, ValueRange sums) {
-              Value factor = element(e, epilogue.c.type(), a.flat, add(e, x, k));
+              Value factor = element(e, epilogue.compute(), a.flat, add(e, x, k));
               factor = vector::BroadcastOp::create(e.builder, e.loc, tile.vector, factor);
               Value from = add(e, b.position(e, k), column);
               SmallVector<Value> next;
@@ -156,11 +156,11 @@ static void alongColumns(Emission &e, const Matrix &a, const Matrix &b, const Ep
 /// C = A B^T: a unit is a vector of columns, each a dot product along a row of B. One row after the
 /// other, so that B is read as it lies in memory.
 static void alongRows(Emission &e, const Matrix &a, const Matrix &b, const Epilogue &epilogue) {
-  RegisterTile tile = registerTile(e.machine, epilogue.c.type());
+  RegisterTile tile = registerTile(e.machine, epilogue.compute());
   constexpr int64_t together = 4; // independent sums hide the latency of their additions
   tile.vectors = 1;
   DepthBlock all{e.index(0), a.columns, {}, {}};
-  Value dots = e.privateScratch(MemRefType::get({tile.lanes}, epilogue.c.type()));
+  Value dots = e.privateScratch(MemRefType::get({tile.lanes}, epilogue.compute()));
   auto multipleOf = [&](int64_t step) { return mul(e, divide(e, all.size, e.index(step)), step); };
   Value whole = multipleOf(tile.lanes * together), single = multipleOf(tile.lanes);
   std::optional<int64_t> depth = getConstantIntValue(all.size);

@@ -163,4 +163,27 @@ void ColumnPanels::forUnits(Emission &e, Value strips,
   e.forLoop(firstUnit(e.thread), firstUnit(add(e, e.thread, 1)), 1, run);
 }
 
+ColumnStrips::ColumnStrips(const RegisterTile &tile, Value columns, bool hasPartialSums,
+                           int64_t most)
+    : columns(columns) {
+  if (hasPartialSums)
+    pitch =
+        llvm::alignTo(std::min(most, getConstantIntValue(columns).value_or(most)), tile.columns());
+}
+
+void ColumnStrips::visit(Emission &e, llvm::function_ref<void(Value, Value)> body) const {
+  std::optional<int64_t> known = getConstantIntValue(columns);
+  if (!pitch || (known && *known <= pitch))
+    return body(e.index(0), columns);
+  if (!known)
+    return e.forLoop(e.index(0), columns, pitch, [&](Value column) {
+      body(column, minimum(e, e.index(pitch), sub(e, columns, column)));
+    });
+  // Of one width that is known, then what is left.
+  int64_t rest = *known % pitch, whole = *known - rest;
+  e.forLoop(e.index(0), e.index(whole), pitch, [&](Value column) { body(column, e.index(pitch)); });
+  if (rest)
+    body(e.index(whole), e.index(rest));
+}
+
 } // namespace quern::cpu

@@ -74,22 +74,28 @@ public:
   void emit();
 
 private:
+  void strip(Value firstColumn, Value columns);
   void packA(Value firstRow, Value rows, const DepthBlock &block, Value position);
   void multiply(Value firstRow, Value rows, const DepthBlock &block, Value position);
   void prefetch(Value panel, Value part, Value parts, const DepthBlock &block);
+  Value columnOf(Value panel) { return add(e, firstColumn, mul(e, panel, tile.columns())); }
 
   Emission &e;
   const Matrix &a, &b;
   bool transposeA, transposeB;
   Value depth;
-  const Epilogue &epilogue;
+  Epilogue epilogue;
   RegisterTile tile;
-  ColumnPanels columnPanels;
+
+  // The strip of columns at hand.
+  Value firstColumn;
+  std::optional<ColumnPanels> columnPanels;
 
   int64_t blockDepth;  ///< K is taken in blocks of at most this many
   int64_t chunkRows;   ///< rows of A that are packed at a time
   int64_t stripPanels; ///< panels of A in a unit
   bool oneBlock;       ///< K is one block for certain
+  int64_t buffers;     ///< of packed blocks of A
   Panels panels;
   Value packedPanel; ///< which panel of B is packed
 };
@@ -100,10 +106,9 @@ int64_t known(Value size, int64_t fallback) { return getConstantIntValue(size).v
 TiledGemm::TiledGemm(Emission &e, const Matrix &a, const Matrix &b, bool transposeA,
                      bool transposeB, Value depth, const Epilogue &epilogue)
     : e(e), a(a), b(b), transposeA(transposeA), transposeB(transposeB), depth(depth),
-      epilogue(epilogue), tile(registerTile(e.machine, epilogue.c.type())),
-      columnPanels(e, epilogue.c.columns, tile) {
-  int64_t bytes = epilogue.c.type().getIntOrFloatBitWidth() / 8;
-  int64_t most = e.machine.tileDepth(epilogue.c.type()); // blocks of K have equal sizes
+      epilogue(epilogue), tile(registerTile(e.machine, epilogue.compute())) {
+  int64_t bytes = epilogue.compute().getIntOrFloatBitWidth() / 8;
+  int64_t most = e.machine.tileDepth(epilogue.compute()); // blocks of K have equal sizes
   oneBlock = known(depth, most + 1) <= most;
   blockDepth = depthBlockSize(e, tile, depth, most);
   panels.pitch = blockDepth * tile.rows + 64 / bytes; // not a power of two
@@ -138,11 +143,11 @@ void TiledGemm::multiply(Value firstRow, Value rows, const DepthBlock &block, Va
   Value strips = ceilDivide(e, rows, stripPanels * tile.rows);
   Value rowPanels = ceilDivide(e, rows, tile.rows);
   memref::StoreOp::create(e.builder, e.loc, e.index(-1), packedPanel, ValueRange{zero});
-  columnPanels.forUnits(e, strips, [&](Value panel, Value strip) {
+  columnPanels->forUnits(e, strips, [&](Value panel, Value strip) {
     Value from = mul(e, strip, stripPanels);
     Value to = minimum(e, add(e, from, stripPanels), rowPanels);
-    Value column = mul(e, panel, tile.columns());
-    columnPanels.visit(e, panel, [&](const RegisterTile &tile, int64_t width) {
+    Value column = columnOf(panel);
+    columnPanels->visit(e, panel, [&](const RegisterTile &tile, int64_t width) {
       SmallVector<Value> masks = columnMasks(e, tile, column, epilogue.c.columns, width);
       Value before = memref::LoadOp::create(e.builder, e.loc, packedPanel, ValueRange{zero});
       Value isNew =
@@ -163,14 +168,14 @@ void TiledGemm::multiply(Value firstRow, Value rows, const DepthBlock &block, Va
 /// While a panel of B is multiplied with the panels of A, the next one comes from memory in as many
 /// parts: packing would otherwise wait for each of its lines.
 void TiledGemm::prefetch(Value panel, Value part, Value parts, const DepthBlock &block) {
-  int64_t line = 64 * 8 / epilogue.c.type().getIntOrFloatBitWidth();
+  int64_t line = 64 * 8 / b.type().getIntOrFloatBitWidth();
   Value next = add(e, panel, 1);
-  Value column = mul(e, next, tile.columns());
+  Value column = columnOf(next);
   Value lines = ceilDivide(e, block.size, line);
   Value count = transposeB ? mul(e, lines, tile.columns()) : block.size;
   Value from = divide(e, mul(e, count, part), parts);
   Value to = divide(e, mul(e, count, add(e, part, 1)), parts);
-  auto exists = scf::IfOp::create(e.builder, e.loc, less(e, next, columnPanels.count),
+  auto exists = scf::IfOp::create(e.builder, e.loc, less(e, next, columnPanels->count),
                                   /*withElseRegion=*/false);
   OpBuilder::InsertionGuard guard(e.builder);
   e.builder.setInsertionPointToStart(exists.thenBlock());
@@ -200,24 +205,45 @@ void TiledGemm::prefetch(Value panel, Value part, Value parts, const DepthBlock 
 }
 
 void TiledGemm::emit() {
-  Type element = epilogue.c.type();
+  Type element = epilogue.compute();
   auto buffer = [&](int64_t size, Type type) { return MemRefType::get({size}, type); };
   int64_t chunkSize = chunkRows / tile.rows * panels.pitch;
   std::optional<int64_t> rows = getConstantIntValue(epilogue.c.rows);
   bool oneChunk = rows && *rows <= chunkRows;
   // Two buffers in turn let threads pack the next block while others still multiply the last one:
   // one barrier a block is enough.
-  int64_t buffers = oneChunk && oneBlock ? 1 : 2;
+  buffers = oneChunk && oneBlock ? 1 : 2;
   panels.a = e.sharedScratch(buffer(buffers * chunkSize, element));
   panels.b = e.privateScratch(buffer(blockDepth * tile.columns(), element));
   panels.product = e.privateScratch(buffer(tile.rows * tile.columns(), element));
   packedPanel = e.privateScratch(buffer(1, e.builder.getIndexType()));
 
+  bool hasPartialSums = element != epilogue.c.type() && !oneBlock;
+  ColumnStrips strips(tile, epilogue.c.columns, hasPartialSums, /*most=*/1024);
+  if (hasPartialSums)
+    epilogue.partial = {
+        e.sharedScratch(buffer(chunkRows * strips.pitch, element)), {}, {}, strips.pitch};
+  strips.visit(e, [&](Value column, Value columns) {
+    strip(column, columns);
+    // The next strip packs anew what threads may still multiply.
+    if (hasPartialSums)
+      e.barrier();
+  });
+}
+
+void TiledGemm::strip(Value column, Value columns) {
+  firstColumn = column;
+  columnPanels.emplace(e, columns, tile);
+  int64_t chunkSize = chunkRows / tile.rows * panels.pitch;
   Value blocks = depthBlockCount(e, depth, blockDepth);
   Value chunks = ceilDivide(e, epilogue.c.rows, chunkRows);
   e.forLoop(e.index(0), chunks, 1, [&](Value chunk) {
     Value firstRow = mul(e, chunk, chunkRows);
     Value rows = minimum(e, e.index(chunkRows), sub(e, epilogue.c.rows, firstRow));
+    if (epilogue.partial) {
+      epilogue.partial->firstRow = firstRow;
+      epilogue.partial->firstColumn = firstColumn;
+    }
     e.forLoop(e.index(0), blocks, 1, [&](Value k) {
       DepthBlock block = depthBlock(e, depth, mul(e, k, blockDepth), blockDepth);
       Value turn = add(e, mul(e, chunk, blocks), k);

@@ -10,6 +10,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/TypeUtilities.h"
 
 using namespace mlir;
 
@@ -67,13 +68,18 @@ Value laneMask(Emission &e, VectorType type, Value count) {
                                       ValueRange{count});
 }
 
-/// `value`, a number or a vector, in `type`.
-static Value widened(Emission &e, Type type, Value value) {
-  return value.getType() == type ? value : arith::ExtFOp::create(e.builder, e.loc, type, value);
+Value converted(Emission &e, Type type, Value value) {
+  unsigned from = getElementTypeOrSelf(value.getType()).getIntOrFloatBitWidth();
+  unsigned to = getElementTypeOrSelf(type).getIntOrFloatBitWidth();
+  if (value.getType() == type)
+    return value;
+  if (from < to)
+    return arith::ExtFOp::create(e.builder, e.loc, type, value);
+  return arith::TruncFOp::create(e.builder, e.loc, type, value);
 }
 
 Value element(Emission &e, Type type, Value memref, Value position) {
-  return widened(e, type, memref::LoadOp::create(e.builder, e.loc, memref, ValueRange{position}));
+  return converted(e, type, memref::LoadOp::create(e.builder, e.loc, memref, ValueRange{position}));
 }
 
 Value load(Emission &e, VectorType type, Value memref, Value position, Value mask) {
@@ -84,14 +90,21 @@ Value load(Emission &e, VectorType type, Value memref, Value position, Value mas
   else
     value = vector::MaskedLoadOp::create(e.builder, e.loc, stored, memref, ValueRange{position},
                                          mask, splat(e, stored, 0));
-  return widened(e, type, value);
+  return converted(e, type, value);
 }
 
-void store(Emission &e, Value vector, Value memref, Value position, Value mask) {
-  if (!mask)
-    vector::StoreOp::create(e.builder, e.loc, vector, memref, ValueRange{position});
-  else
+void store(Emission &e, Value vector, Value memref, Value position, Value mask, bool streaming) {
+  auto type = cast<VectorType>(vector.getType());
+  auto stored = type.clone(cast<MemRefType>(memref.getType()).getElementType());
+  vector = converted(e, stored, vector);
+  if (mask)
     vector::MaskedStoreOp::create(e.builder, e.loc, memref, ValueRange{position}, mask, vector);
+  else if (streaming)
+    vector::StoreOp::create(
+        e.builder, e.loc, vector, memref, ValueRange{position}, /*nontemporal=*/true,
+        llvm::MaybeAlign(type.getNumElements() * stored.getElementTypeBitWidth() / 8));
+  else
+    vector::StoreOp::create(e.builder, e.loc, vector, memref, ValueRange{position});
 }
 
 SmallVector<Value> multiplyPanels(Emission &e, const RegisterTile &tile, Value a, Value aPosition,

@@ -47,15 +47,20 @@ mlir::Value splat(Emission &e, mlir::Type type, double value);
 /// True in the first `count` lanes (none when negative).
 mlir::Value laneMask(Emission &e, mlir::VectorType type, mlir::Value count);
 
+/// `value`, a number or a vector, in `type`: the one place where what is computed in f32 meets what
+/// is stored in 16 bits. Widening is exact; narrowing rounds to nearest, ties to even.
+mlir::Value converted(Emission &e, mlir::Type type, mlir::Value value);
+
 /// The element at `memref[position]` (rank 1), widened to `type` where memory holds a narrower one.
 mlir::Value element(Emission &e, mlir::Type type, mlir::Value memref, mlir::Value position);
 
 /// Loads and stores of a vector at `memref[position]` (rank 1); lanes where `mask` (may be null) is
-/// false are neither read nor written, and read as 0. Loads widen as `element` does.
+/// false are neither read nor written, and read as 0. Both convert between the vector's type and
+/// that of the memory.
 mlir::Value load(Emission &e, mlir::VectorType type, mlir::Value memref, mlir::Value position,
                  mlir::Value mask = {});
 void store(Emission &e, mlir::Value vector, mlir::Value memref, mlir::Value position,
-           mlir::Value mask = {});
+           mlir::Value mask = {}, bool streaming = false);
 
 /// Takes `rows` (a power of two of them) as one long vector in which element (i, k) stands at
 /// i * lanes + k, and returns it with that element at k * rows + i.

@@ -6,6 +6,7 @@
 //===---------------------------------------------------------------------------------------------===//
 
 #include "Rows.h"
+#include "MicroKernel.h"
 
 #include "quern/Emission/ElementaryFunctions.h"
 
@@ -69,44 +70,11 @@ void forRowGroupUnits(Emission &e, Value rows, Value perUnit, int64_t size,
 }
 
 Value Vectors::load(Value row, Value column, Value mask) {
-  OpBuilder &b = emission.builder;
-  Location loc = emission.loc;
-  auto memory = cast<MemRefType>(row.getType());
-  auto stored = VectorType::get({lanes}, memory.getElementType());
-  Value value;
-  if (mask) {
-    Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(stored));
-    value = vector::MaskedLoadOp::create(b, loc, stored, row, ValueRange{column}, mask, zero);
-  } else {
-    value = vector::LoadOp::create(b, loc, stored, row, ValueRange{column});
-  }
-  if (memory.getElementType() == compute)
-    return value;
-  if (memory.getElementTypeBitWidth() < compute.getIntOrFloatBitWidth())
-    return arith::ExtFOp::create(b, loc, type, value);
-  return arith::TruncFOp::create(b, loc, type, value);
-}
-
-void Vectors::store(Value value, Value row, Value column, Value mask) {
-  store(value, row, column, mask, /*streaming=*/false);
+  return cpu::load(emission, type, row, column, mask);
 }
 
 void Vectors::store(Value value, Value row, Value column, Value mask, bool streaming) {
-  OpBuilder &b = emission.builder;
-  Location loc = emission.loc;
-  auto memory = cast<MemRefType>(row.getType());
-  auto stored = VectorType::get({lanes}, memory.getElementType());
-  if (memory.getElementType() != compute)
-    value = memory.getElementTypeBitWidth() < compute.getIntOrFloatBitWidth()
-                ? arith::TruncFOp::create(b, loc, stored, value).getResult()
-                : arith::ExtFOp::create(b, loc, stored, value).getResult();
-  if (mask)
-    vector::MaskedStoreOp::create(b, loc, row, ValueRange{column}, mask, value);
-  else if (streaming)
-    vector::StoreOp::create(b, loc, value, row, ValueRange{column}, /*nontemporal=*/true,
-                            llvm::MaybeAlign(lanes * elementBytes(memory.getElementType())));
-  else
-    vector::StoreOp::create(b, loc, value, row, ValueRange{column});
+  cpu::store(emission, value, row, column, mask, streaming);
 }
 
 void Vectors::prefetch(Value row, Value column, int64_t vectors) {
@@ -118,12 +86,8 @@ void Vectors::prefetch(Value row, Value column, int64_t vectors) {
 }
 
 Value Vectors::asStored(Value value, Value memref) {
-  Type element = cast<MemRefType>(memref.getType()).getElementType();
-  if (element == compute)
-    return value;
-  OpBuilder &b = emission.builder;
-  Value stored = arith::TruncFOp::create(b, emission.loc, VectorType::get({lanes}, element), value);
-  return arith::ExtFOp::create(b, emission.loc, type, stored);
+  auto stored = type.clone(cast<MemRefType>(memref.getType()).getElementType());
+  return converted(emission, type, converted(emission, stored, value));
 }
 
 Value Vectors::splat(double value) {

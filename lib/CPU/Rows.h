@@ -73,11 +73,9 @@ public:
 
   /// Elements column .. column + lanes - 1 of a row; 0 in lanes that `mask` (may be null) excludes.
   mlir::Value load(mlir::Value row, mlir::Value column, mlir::Value mask = {});
-  void store(mlir::Value value, mlir::Value row, mlir::Value column, mlir::Value mask = {});
-
-  /// Stores, past the caches if `streaming` and the vector is whole (see withStreaming).
-  void store(mlir::Value value, mlir::Value row, mlir::Value column, mlir::Value mask,
-             bool streaming);
+  /// Past the caches if `streaming` and the vector is whole (see withStreaming).
+  void store(mlir::Value value, mlir::Value row, mlir::Value column, mlir::Value mask = {},
+             bool streaming = false);
 
   /// Brings the lines that hold `vectors` vectors from `column` on of a row into the second-level
   /// cache.

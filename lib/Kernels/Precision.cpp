@@ -77,7 +77,8 @@ SmallVector<Value> activations(Operation *op) {
       .Default([](Operation *) { return SmallVector<Value>(); });
 }
 
-/// Operands that a kernel multiplies with each other, and so reads in one type.
+/// Operands that a kernel multiplies with each other: where it is matrix instructions that do, they
+/// take them in one type.
 SmallVector<OpOperand *> factors(Operation *op) {
   auto operands = [&](std::initializer_list<unsigned> numbers) {
     SmallVector<OpOperand *> list;
@@ -129,8 +130,9 @@ StringRef roleOf(func::FuncOp program, Value argument) {
 
 /// Which values of a program become bf16.
 struct Storage {
-  bool activations; ///< else kernels compute, and leave their results, in f32
+  bool activations; ///< else kernels leave their results in f32
   bool arguments;   ///< parameters and caches
+  bool oneType;     ///< copies of f32 factors, for kernels that multiply bf16 with bf16
 };
 
 class Narrowing {
@@ -144,7 +146,7 @@ public:
     program.walk([&](Operation *op) { collect(op); });
     spread();
     retype();
-    if (storage.activations)
+    if (storage.oneType)
       castFactors();
     return !narrow.empty();
   }
@@ -417,8 +419,11 @@ struct Precision : quern::kernels::impl::PrecisionBase<Precision> {
       bool narrow = precision == "bf16" || (precision == "auto" && onDevice);
       if (!narrow || !program->hasAttr("quern.program"))
         continue;
-      Storage storage{/*activations=*/onDevice, /*arguments=*/!isTraining(program)};
-      if (!(storage.activations || storage.arguments) || !Narrowing(program, storage).run())
+      bool trains = isTraining(program);
+      // A processor widens what it loads, so that its factors may be of two types.
+      Storage storage{/*activations=*/onDevice || trains, /*arguments=*/!trains,
+                      /*oneType=*/onDevice};
+      if (!Narrowing(program, storage).run())
         continue;
       program->setAttr("quern.precision", StringAttr::get(&getContext(), "bf16"));
       ++numPrograms;

@@ -1,7 +1,7 @@
 // RUN: quern-opt %s --quern-emit-cpu -split-input-file -verify-diagnostics
 
 func.func @half(%a: memref<4x8xf16>, %b: memref<8x4xf16>, %c: memref<4x4xf16>) {
-  // expected-error @+1 {{has no emitter for the CPU on elements of type 'f16'; use f32 or f64}}
+  // expected-error @+1 {{has no emitter for the CPU on elements of type 'f16'; use f32, f64 or bf16}}
   kernel.gemm %a, %b into %c : (memref<4x8xf16>, memref<8x4xf16>, memref<4x4xf16>) -> ()
   return
 }
@@ -25,7 +25,7 @@ func.func @columns(%a: memref<4x8xf32, strided<[1, 4]>>, %b: memref<8x4xf32>, %c
 // -----
 
 func.func @batch(%a: memref<2x4x8xi8>, %b: memref<2x8x4xi8>, %c: memref<2x4x4xi8>) {
-  // expected-error @+1 {{has no emitter for the CPU on elements of type 'i8'; use f32 or f64}}
+  // expected-error @+1 {{has no emitter for the CPU on elements of type 'i8'; use f32, f64 or bf16}}
   kernel.batch_gemm %a, %b into %c : (memref<2x4x8xi8>, memref<2x8x4xi8>, memref<2x4x4xi8>) -> ()
   return
 }

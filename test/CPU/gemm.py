@@ -39,16 +39,26 @@ def memref(shape, dynamic, element, pitch=None):
     return "memref<%s%s%s%s>" % (dims, "x" if shape else "", element, layout)
 
 
-def factor(shape, narrow, dtype, pitch):
-    """A guarded array of random numbers, in bf16 where `narrow`, and the numbers."""
+def operand(shape, narrow, dtype, pitch):
+    """A guarded array of random numbers, in bf16 where `narrow`."""
     values = rng.standard_normal(shape)
-    array = guarded(shape, np.uint16 if narrow else dtype, pitch, fill=bf16(values) if narrow else values)
-    return array, np.asarray(from_bf16(array) if narrow else array, np.float64)
+    return guarded(shape, np.uint16 if narrow else dtype, pitch, fill=bf16(values) if narrow else values)
+
+
+def exact(array):
+    """The numbers of an array, as rows."""
+    values = np.asarray(from_bf16(array) if array.dtype == np.uint16 else array, np.float64)
+    return values.reshape(math.prod(values.shape[:-1]), values.shape[-1])
+
+
+def rounding(array, wanted):
+    """What storing `wanted` in an array of bf16 adds to its errors: once, whatever the depth."""
+    return 2.0**-8 * np.abs(wanted) if array.dtype == np.uint16 else 0.0
 
 
 class Gemm:
-    """One kernel with its sizes; several `rows` share a kernel when M is dynamic. The factors that `narrow`
-    names are bf16."""
+    """One kernel with its sizes; several `rows` share a kernel when M is dynamic. The operands that `narrow`
+    names (a, b, bias, residual, c, second) are bf16."""
 
     def __init__(self, m, n, k, a=False, b=False, dynamic="", bias=False, residual=False, second=False,
                  accumulate=False, activation="none", element="f32", pitch=False, leading=None, narrow=""):
@@ -75,11 +85,11 @@ class Gemm:
         typed = [("a", self.type(a, "km" if self.a else "mk", of("a"), self.pitch)),
                  ("b", self.type(b, "nk" if self.b else "kn", of("b"), self.pitch))]
         if self.bias:
-            typed.append(("bias", self.type([self.n], "n", self.element, None)))
-        ctype = self.type(c, "mn", self.element, self.pitch)
+            typed.append(("bias", self.type([self.n], "n", of("bias"), None)))
+        like_c = lambda name: (name, self.type(c, "mn", of(name), self.pitch))
         if self.residual:
-            typed.append(("residual", ctype))
-        outputs = [("c", ctype)] + ([("second", ctype)] if self.second else [])
+            typed.append(like_c("residual"))
+        outputs = [like_c("c")] + ([like_c("second")] if self.second else [])
         flags = (["transpose_a"] if self.a else []) + (["transpose_b"] if self.b else [])
         flags += ["accumulate"] if self.accumulate else []
         flags.append("activation = %d : i32" % list(ACTIVATIONS).index(self.activation))
@@ -94,39 +104,35 @@ class Gemm:
 
     def check(self, program, name, m):
         dtype = np.float32 if self.element == "f32" else np.float64
-        def array(shape, scale=1.0):
-            pitch = shape[-1] + 5 if self.pitch and len(shape) > 1 else None
-            return guarded(shape, dtype, pitch, fill=rng.standard_normal(shape) * scale)
-        shapes = self.shapes(m)
-        (a, a64), (b, b64) = (factor(shape, name in self.narrow, dtype, shape[-1] + 5 if self.pitch else None)
-                              for name, shape in zip("ab", shapes))
-        c, inputs = array(shapes[2]), [a, b]
-        two = lambda x: np.asarray(x, np.float64).reshape(math.prod(x.shape[:-1]), x.shape[-1])
-        a64, b64 = two(a64), two(b64)
+        def array(name, shape):
+            return operand(shape, name in self.narrow, dtype, shape[-1] + 5 if self.pitch and len(shape) > 1 else None)
+        a, b, c = (array(name, shape) for name, shape in zip("abc", self.shapes(m)))
+        inputs = [a, b]
+        a64, b64 = exact(a), exact(b)
         a64, b64 = (a64.T if self.a else a64), (b64.T if self.b else b64)
         wanted, size = a64 @ b64, np.abs(a64) @ np.abs(b64)
         if self.bias:
-            inputs.append(array([self.n]))
-            wanted, size = wanted + inputs[-1], size + np.abs(inputs[-1])
+            inputs.append(array("bias", [self.n]))
+            wanted, size = wanted + exact(inputs[-1]), size + np.abs(exact(inputs[-1]))
         pre = wanted
         wanted = ACTIVATIONS[self.activation](wanted)
         if self.residual:
-            inputs.append(array(c.shape))
-            wanted = wanted + two(inputs[-1])
-            size = size + np.abs(two(inputs[-1]))
+            inputs.append(array("residual", c.shape))
+            wanted = wanted + exact(inputs[-1])
+            size = size + np.abs(exact(inputs[-1]))
         if self.accumulate:
-            wanted, size = wanted + two(c), size + np.abs(two(c))
+            wanted, size = wanted + exact(c), size + np.abs(exact(c))
         else:
-            c[...] = np.nan  # what it held must not matter
-        outputs = [c] + ([guarded(c.shape, dtype, c.strides[-2] // c.itemsize if self.pitch else None)] if self.second else [])
+            c[...] = 0x7FC0 if c.dtype == np.uint16 else np.nan  # what it held must not matter
+        outputs = [c] + ([array("second", c.shape)] if self.second else [])
         program.same_bits(name, *inputs, *outputs)
         what = "%s %s m=%d" % (program.cpu, {k: v for k, v in self.__dict__.items() if v and k not in ("self", "rows")}, m)
         # A sum of K products, in any order, is off by K roundings of the sum of magnitudes at most;
         # random signs leave about the square root of that. Activations have slopes of up to 1.13.
         bound = np.finfo(dtype).eps * (4 + 2 * math.sqrt(self.k)) * (size + 1)
-        check_close(what, two(c), wanted, bound)
+        check_close(what, exact(c), wanted, bound + rounding(c, wanted))
         if self.second:
-            check_close(what + " (second output)", two(outputs[1]), pre, bound)
+            check_close(what + " (second output)", exact(outputs[1]), pre, bound + rounding(outputs[1], pre))
         check_guards(*inputs, *outputs)
 
 
@@ -159,14 +165,12 @@ class BatchGemm:
     def check(self, program, name, m):
         dtype = np.float32 if self.element == "f32" else np.float64
         shapes, pitch = self.shapes(m), lambda shape: shape[-1] + 5 if self.pitch else None
-        (a, a64), (b, b64) = (factor(shape, operand in self.narrow, dtype, pitch(shape))
-                              for operand, shape in zip("ab", shapes))
-        arrays = [a, b, guarded(shapes[2], dtype, pitch(shapes[2]))]
-        c = arrays[2]
-        program.same_bits(name, a, b, c)
+        arrays = [operand(shape, name in self.narrow, dtype, pitch(shape)) for name, shape in zip("abc", shapes)]
+        program.same_bits(name, *arrays)
+        a64, b64, c64 = (exact(array).reshape(array.shape) for array in arrays)
         a64, b64 = (a64.swapaxes(-1, -2) if self.a else a64), (b64.swapaxes(-1, -2) if self.b else b64)
         bound = np.finfo(dtype).eps * (4 + 2 * math.sqrt(self.k)) * (np.abs(a64) @ np.abs(b64) + 1)
-        check_close("%s batch %s" % (program.cpu, self.__dict__), c, a64 @ b64, bound)
+        check_close("%s batch %s" % (program.cpu, self.__dict__), c64, a64 @ b64, bound + rounding(arrays[2], a64 @ b64))
         check_guards(*arrays)
 
 
@@ -223,9 +227,25 @@ def kernels():
     for flags in ({}, {"a": True}, {"b": True}):
         yield BatchGemm([2, 3], 17, 49, 31, narrow="b", **flags)
     yield BatchGemm([3], 17, 49, 33, narrow="ab", pitch=True)
+    # C and what is added to it in bf16: it is rounded once, also from several blocks of K and in several strips of
+    # columns; few rows and many, all sizes static and none.
+    all_narrow = ["a", "b", "bias", "residual", "c", "second"]
+    for n, k in [(49, 31), (49, 1700)]:
+        yield Gemm([2, 65], n, k, dynamic="m", bias=True, second=True, residual=True, activation="gelu_tanh", narrow=all_narrow)
+        yield Gemm([2, 65], n, k, b=True, dynamic="m", pitch=True, bias=True, residual=True, narrow=["a", "c"])
+        yield Gemm(65, n, k, narrow=["c", "residual"], residual=True)
+        yield Gemm(65, n, k, a=True, accumulate=True, narrow="abc")
+        yield Gemm(9, n, k, dynamic="mnk", second=True, activation="silu", narrow=["b", "second"])
+    yield Gemm(9, 2100, 900, b=True, narrow="ac")
+    yield Gemm([3, 9], 1100, 900, dynamic="mnk", bias=True, narrow="ac")
+    for flags in ({}, {"a": True}, {"b": True}):
+        yield BatchGemm([2], 17, 49, 31, narrow="abc", **flags)
+        yield BatchGemm([2], 17, 300, 300, narrow="ac", **flags)
+        yield BatchGemm([5], [1, 130], 300, 300, dynamic="bmnk", narrow="bc", **flags)
     # More rows than one chunk of packed A holds.
     yield Gemm(1500, 5, 900, dynamic="m")
     yield Gemm(1500, 5, 900, a=True)
+    yield Gemm(1500, 5, 900, dynamic="m", narrow="ac")
 
 
 def main():
