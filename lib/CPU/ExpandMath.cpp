@@ -30,6 +30,36 @@ using namespace mlir;
 
 namespace {
 
+/// `type` with other elements: a scalar's type, or that of a vector.
+Type like(Type type, Type element) {
+  auto vector = dyn_cast<VectorType>(type);
+  return vector ? Type(vector.clone(element)) : element;
+}
+
+/// An i32, or a vector of equal ones, beside values of type `type`.
+Value number(OpBuilder &b, Location loc, Type type, int64_t value) {
+  TypedAttr scalar = b.getI32IntegerAttr(static_cast<int32_t>(value));
+  Type words = like(type, b.getI32Type());
+  if (auto vector = dyn_cast<VectorType>(words))
+    scalar = DenseElementsAttr::get(vector, scalar);
+  return arith::ConstantOp::create(b, loc, scalar);
+}
+
+/// bf16 to f32: the upper half of its bits.
+bool expandWidening(arith::ExtFOp op) {
+  Type from = op.getIn().getType(), to = op.getType();
+  if (!getElementTypeOrSelf(from).isBF16() || !getElementTypeOrSelf(to).isF32())
+    return false;
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  Value half = arith::BitcastOp::create(b, loc, like(from, b.getI16Type()), op.getIn());
+  Value word = arith::ExtUIOp::create(b, loc, like(from, b.getI32Type()), half);
+  Value bits = arith::ShLIOp::create(b, loc, word, number(b, loc, from, 16));
+  op.replaceAllUsesWith(arith::BitcastOp::create(b, loc, to, bits).getResult());
+  op.erase();
+  return true;
+}
+
 /// f32 to bf16, rounded to nearest, ties to even. LLVM would call a library that not every system
 /// has, or use AVX512-BF16's instruction, which makes denormal numbers zero.
 bool expandRounding(arith::TruncFOp op) {
@@ -38,27 +68,19 @@ bool expandRounding(arith::TruncFOp op) {
     return false;
   OpBuilder b(op);
   Location loc = op.getLoc();
-  auto like = [&](Type element) -> Type {
-    auto vector = dyn_cast<VectorType>(from);
-    return vector ? Type(vector.clone(element)) : element;
-  };
-  Type words = like(b.getI32Type()), halves = like(b.getI16Type());
-  auto number = [&](int64_t value) -> Value {
-    return arith::ConstantOp::create(
-        b, loc,
-        isa<VectorType>(words)
-            ? TypedAttr(DenseElementsAttr::get(cast<ShapedType>(words),
-                                               b.getI32IntegerAttr(static_cast<int32_t>(value))))
-            : TypedAttr(b.getI32IntegerAttr(static_cast<int32_t>(value))));
-  };
+  Type words = like(from, b.getI32Type()), halves = like(from, b.getI16Type());
+  auto number = [&](int64_t value) { return ::number(b, loc, from, value); };
   Value bits = arith::BitcastOp::create(b, loc, words, op.getIn());
   Value half = arith::ShRUIOp::create(b, loc, bits, number(16));
   Value odd = arith::AndIOp::create(b, loc, half, number(1));
   Value rounded =
       arith::AddIOp::create(b, loc, arith::AddIOp::create(b, loc, bits, odd), number(0x7FFF));
   rounded = arith::ShRUIOp::create(b, loc, rounded, number(16));
-  // A NaN stays one, whatever its fraction.
-  Value isNaN = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO, op.getIn(), op.getIn());
+  // A NaN stays one, whatever its fraction. Compared as a float, what was widened from bf16 would be
+  // compared in bf16 again, which processors do one by one.
+  Value magnitude = arith::AndIOp::create(b, loc, bits, number(0x7FFFFFFF));
+  Value isNaN =
+      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt, magnitude, number(0x7F800000));
   Value quiet = arith::OrIOp::create(b, loc, half, number(0x40));
   Value result = arith::SelectOp::create(b, loc, isNaN, quiet, rounded);
   result = arith::TruncIOp::create(b, loc, halves, result);
@@ -93,6 +115,10 @@ struct ExpandMath : quern::cpu::impl::ExpandMathBase<ExpandMath> {
         continue;
       if (auto rounding = dyn_cast<arith::TruncFOp>(op)) {
         numExpanded += expandRounding(rounding);
+        continue;
+      }
+      if (auto widening = dyn_cast<arith::ExtFOp>(op)) {
+        numExpanded += expandWidening(widening);
         continue;
       }
       if (!getElementTypeOrSelf(type).isF32() || (!vector && !type.isF32()))

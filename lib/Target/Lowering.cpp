@@ -39,7 +39,7 @@ void addLoweringToLLVM(OpPassManager &manager) {
   manager.addPass(createConvertOpenMPToLLVMPass());
   manager.addPass(createConvertToLLVMPass());
   manager.addPass(createReconcileUnrealizedCastsPass());
-  manager.addPass(createMaskBfloat());
+  manager.addPass(createIntegerBfloat());
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
 }

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from elementwise_generic import generic
-from kernel_harness import CompileError, Program, check_close, check_guards, guarded, runnable_cpus
+from kernel_harness import CompileError, Program, bf16, check_close, check_guards, from_bf16, guarded, runnable_cpus
 
 random = np.random.default_rng(4)
 
@@ -51,6 +51,11 @@ GENERICS = "".join([
             "%c = arith.constant 0.70710678 : f32\n %h = arith.constant 0.5 : f32\n %o = arith.constant 1.0 : f32\n"
             "%s = arith.mulf %a0, %c : f32\n %e = math.erf %s : f32\n %p = arith.addf %e, %o : f32\n"
             "%q = arith.mulf %a0, %h : f32\n %r = arith.mulf %q, %p : f32"),
+    generic("narrow", 2, [("memref<?x?xbf16>", "d0, d1"), ("memref<?xf32>", "d1"), ("memref<?x?xbf16>", "d0, d1")],
+            "%e = arith.extf %a0 : bf16 to f32\n %x = math.exp %e : f32\n %m = arith.mulf %x, %a1 : f32\n"
+            "%r = arith.truncf %m : f32 to bf16"),
+    generic("narrow_transpose", 2, [("memref<?x?xbf16>", "d1, d0"), ("memref<?x?xbf16>", "d0, d1")],
+            "%e = arith.extf %a0 : bf16 to f32\n %m = arith.mulf %e, %e : f32\n %r = arith.truncf %m : f32 to bf16"),
     generic("fill", 2, [("memref<f32>", ""), ("memref<50257x3xf32>", "d0, d1")], "%r = arith.addf %a0, %a0 : f32"),
     generic("scalar", 0, [("memref<f32>", ""), ("memref<f32>", ""), ("memref<f32>", "")], ADD),
     generic("update", 1, [("memref<?xf32>", "d0"), ("memref<?xf32>", "d0")], ADD),
@@ -102,6 +107,14 @@ def check_cpu(cpu):
         column = normal(rows, 1)
         check("add_column", (a, column), (rows, columns), a * np.exp(column.astype(np.float64)), 1e-6 * np.abs(a) * np.exp(column))
         check("transpose", (a,), (columns, rows), -a.T)
+        narrow, scale = bf16(a), normal(columns)
+        y, z = guarded((rows, columns), np.uint16), guarded((columns, rows), np.uint16)
+        program.same_bits("narrow", narrow, scale, y)
+        program.same_bits("narrow_transpose", narrow, z)
+        check_guards(y, z)
+        wanted = np.exp(from_bf16(narrow).astype(np.float64)) * scale
+        check_close("bf16 %s" % cpu, from_bf16(y), wanted, (2.0**-8 + 1e-6) * np.abs(wanted))
+        assert (z == bf16(from_bf16(narrow).T ** 2)).all(), "transposed in bf16"
         if columns and columns <= 40:
             padded = guarded((rows, columns), pitch=40, fill=a)
             check("add_pitch", (padded, b), (rows, columns), a + b)

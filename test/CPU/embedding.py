@@ -13,7 +13,8 @@ from kernel_harness import Program, bf16, check_close, check_guards, from_bf16, 
 
 random = np.random.default_rng(2)
 
-TABLE, TOKENS, DATA, NARROW = "memref<?x?xf32>", "memref<?x?xi32>", "memref<?x?x?xf32>", "memref<?x?xbf16>"
+TABLE, TOKENS, DATA = "memref<?x?xf32>", "memref<?x?xi32>", "memref<?x?x?xf32>"
+NARROW, NARROW_DATA = "memref<?x?xbf16>", "memref<?x?x?xbf16>"
 TEXT = """
 func.func @plain(%tokens: {TOKENS}, %table: {TABLE}, %y: {DATA}) {{
   kernel.embedding %tokens, %table into %y : ({TOKENS}, {TABLE}, {DATA}) -> ()
@@ -30,6 +31,14 @@ func.func @offset(%tokens: {TOKENS}, %table: {TABLE}, %positions: {TABLE}, %offs
 }}
 func.func @narrow(%tokens: {TOKENS}, %table: {NARROW}, %positions: {NARROW}, %y: {DATA}) {{
   kernel.embedding %tokens, %table positions %positions into %y : ({TOKENS}, {NARROW}, {NARROW}, {DATA}) -> ()
+  return
+}}
+func.func @narrow_data(%tokens: {TOKENS}, %table: {TABLE}, %positions: {TABLE}, %y: {NARROW_DATA}, %x: {NARROW_DATA},
+    %dtable: {TABLE}, %dpositions: {TABLE}) {{
+  kernel.embedding %tokens, %table positions %positions into %y : ({TOKENS}, {TABLE}, {TABLE}, {NARROW_DATA}) -> ()
+  kernel.position_embedding %positions into %x : ({TABLE}, {NARROW_DATA}) -> ()
+  kernel.embedding_backward %tokens, %y into %dtable : ({TOKENS}, {NARROW_DATA}, {TABLE}) -> ()
+  kernel.position_embedding_backward %y into %dpositions : ({NARROW_DATA}, {TABLE}) -> ()
   return
 }}
 func.func @fixed(%tokens: memref<2x5xi32>, %table: memref<50x24xf32>, %y: memref<2x5x24xf32, strided<[400, 40, 1]>>) {{
@@ -61,7 +70,7 @@ func.func @position_backward_add(%dy: {DATA}, %dtable: {TABLE}) {{
   kernel.position_embedding_backward %dy into %dtable {{accumulate}} : ({DATA}, {TABLE}) -> ()
   return
 }}
-""".format(TABLE=TABLE, TOKENS=TOKENS, DATA=DATA, NARROW=NARROW)
+""".format(TABLE=TABLE, TOKENS=TOKENS, DATA=DATA, NARROW=NARROW, NARROW_DATA=NARROW_DATA)
 
 
 def normal(*shape):
@@ -90,6 +99,20 @@ def check(program, vocabulary, batch, length, width):
     program.same_bits("position_start", positions, y)
     check_close("positions " + what, y, np.broadcast_to(positions[:length], y.shape), 0)
     check_guards(y)
+
+    # Rows of bf16: rounded once where they are made, and widened where they are added up.
+    x, z, dtable = guarded(y.shape, np.uint16), guarded(y.shape, np.uint16), guarded(table.shape)
+    dpositions = guarded(positions.shape)
+    program.same_bits("narrow_data", tokens, table, positions, z, x, dtable, dpositions)
+    check_guards(x, z, dtable, dpositions)
+    assert (z == bf16(table[tokens] + positions[:length])).all() and (x == bf16(positions[:length])).all(), what
+    wanted, positions_wanted = np.zeros_like(table), np.zeros_like(positions)
+    for row, token in enumerate(tokens.flat):
+        wanted[token] += from_bf16(z).reshape(-1, width)[row]
+    for b in range(batch):
+        positions_wanted[:length] += from_bf16(z)[b]
+    check_close("gradients of bf16 " + what, dtable, wanted, 0)
+    check_close("gradients of bf16 for positions " + what, dpositions, positions_wanted, 0)
 
     for name, old in (("backward", 0), ("backward_add", 1)):
         dtable = guarded((vocabulary, width), fill=normal(vocabulary, width))

@@ -9,16 +9,16 @@
 
 import numpy as np
 
-from kernel_harness import Program, check_close, check_guards, guarded, runnable_cpus
+from kernel_harness import Program, bf16, check_close, check_guards, from_bf16, guarded, runnable_cpus
 
 EPSILON = 1e-5
 random = np.random.default_rng(1)
 
 
-def function(name, kind, columns, extras, pitch=None):
-    """One norm; `extras` names its optional operands, among residual, weight, bias."""
+def function(name, kind, columns, extras, pitch=None, element="f32"):
+    """One norm; `extras` names its optional operands, among residual, weight, bias. Matrices hold `element`."""
     layout = "" if pitch is None else ", strided<[%d, 1]>" % pitch
-    matrix, vector = "memref<?x%sxf32%s>" % (columns, layout), "memref<%sxf32>" % columns
+    matrix, vector = "memref<?x%sx%s%s>" % (columns, element, layout), "memref<%sxf32>" % columns
     arguments, inputs, types = ["%x: " + matrix], "%x", [matrix]
     for extra in extras:
         kind_of = matrix if extra == "residual" else vector
@@ -34,8 +34,8 @@ def function(name, kind, columns, extras, pitch=None):
     }\n""" % (name, ", ".join(arguments), kind, inputs, ", ".join(outputs), EPSILON, ", ".join(types))
 
 
-def backward(name, kind, columns, extras, outputs):
-    matrix, vector = "memref<?x%sxf32>" % columns, "memref<%sxf32>" % columns
+def backward(name, kind, columns, extras, outputs, element="f32"):
+    matrix, vector = "memref<?x%sx%s>" % (columns, element), "memref<%sxf32>" % columns
     arguments, inputs, types = ["%x: " + matrix, "%g: " + matrix], "%x, %g", [matrix, matrix]
     for extra in extras:
         kind_of = matrix if extra == "addend" else vector
@@ -134,21 +134,48 @@ def test_backward(cpu):
                 check_close(what + ", a sum", result, terms.sum(0), 1e-6 * (1 + np.abs(terms).sum(0)))
 
 
+def test_narrow(cpu):
+    """Matrices of bf16, weights and their gradients of f32: results are rounded once, the norm is that of the rounded
+    sum, and sums over rows keep their digits."""
+    columns, extras = 41, ("residual", "weight", "bias")
+    program = Program(function("f", "layer", columns, extras, element="bf16")
+                      + backward("g", "layer", columns, ("weight", "addend"), 3, element="bf16"), cpu=cpu)
+    weight, bias = normal(columns), normal(columns)
+    for rows in (1, 2, 67):
+        x, other, gradient = (bf16(normal(rows, columns)) for _ in range(3))
+        x64, gradient64, addend64 = (from_bf16(a).astype(np.float64) for a in (x, gradient, other))
+        y, s, dx = (guarded((rows, columns), np.uint16) for _ in range(3))
+        program.same_bits("f", x, other, weight, bias, y, s)
+        check_guards(y, s)
+        assert (s == bf16(from_bf16(x) + from_bf16(other))).all()
+        wanted = normalized(from_bf16(s).astype(np.float64), "layer")[0] * weight + bias
+        check_close("norm in bf16", from_bf16(y), wanted, 2.0**-8 * np.abs(wanted) + 3e-6)
+        dw, db = guarded(columns), guarded(columns)
+        program.same_bits("g", x, gradient, weight, other, dx, dw, db)
+        check_guards(dx, dw, db)
+        xhat, scale = normalized(x64, "layer")
+        g = gradient64 * weight
+        wanted = scale * (g - xhat * (g * xhat).mean(-1, keepdims=True) - g.mean(-1, keepdims=True)) + addend64
+        check_close("norm_backward in bf16", from_bf16(dx), wanted, 2.0**-8 * np.abs(wanted) + 1e-5)
+        for result, terms in ((dw, gradient64 * xhat), (db, gradient64)):
+            check_close("a sum of bf16", result, terms.sum(0), 1e-6 * (1 + np.abs(terms).sum(0)))
+
+
 def test_streaming():
     """Results that go past the caches are the same bits; rows in groups and rows that are left over."""
-    for columns in (64, 768):
-        text = (function("forward", "layer", columns, ("residual", "weight", "bias"))
-                + backward("backward", "rms", columns, ("weight", "addend"), 2)
-                + backward("alone", "layer", columns, (), 1))
+    for columns, element in ((64, "f32"), (768, "f32"), (96, "bf16")):
+        text = (function("forward", "layer", columns, ("residual", "weight", "bias"), element=element)
+                + backward("backward", "rms", columns, ("weight", "addend"), 2, element)
+                + backward("alone", "layer", columns, (), 1, element))
         program, usual = Program(text, machine="l3=0"), Program(text)
         weight, bias = normal(columns), normal(columns)
         for rows in (1, 3, 45):
-            x, other, addend = (normal(rows, columns) for _ in range(3))
+            x, other, addend = (bf16(normal(rows, columns)) if element == "bf16" else normal(rows, columns) for _ in range(3))
             for name, inputs, outputs in (("forward", (x, other, weight, bias), (x, x)),
                                           ("backward", (x, other, weight, addend), (x, weight)),
                                           ("alone", (x, other), (x,))):
-                results = [guarded(like.shape, line_aligned=True) for like in outputs]
-                wanted = [guarded(like.shape) for like in outputs]
+                results = [guarded(like.shape, like.dtype, line_aligned=True) for like in outputs]
+                wanted = [guarded(like.shape, like.dtype) for like in outputs]
                 program.same_bits(name, *inputs, *results)
                 usual(name, *inputs, *wanted)
                 check_guards(*results)
@@ -159,5 +186,6 @@ def test_streaming():
 for cpu in runnable_cpus():
     test_forward(cpu)
     test_backward(cpu)
+    test_narrow(cpu)
 test_padded_rows()
 test_streaming()

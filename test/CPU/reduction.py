@@ -10,7 +10,7 @@
 import numpy as np
 
 from elementwise_generic import generic
-from kernel_harness import Program, check_close, check_guards, guarded, runnable_cpus
+from kernel_harness import Program, bf16, check_close, check_guards, from_bf16, guarded, runnable_cpus
 
 random = np.random.default_rng(6)
 
@@ -40,11 +40,16 @@ TEXT = "".join([
     sum_rows("rows_3", "memref<?x3xf32>", "memref<3xf32>"),
     sum_rows("rows_769", "memref<?x?x769xf32>", "memref<769xf32>"),
     sum_rows("rows_any", "memref<?x?xf32>", "memref<?xf32>"),
+    sum_rows("rows_narrow", "memref<?x769xbf16>", "memref<769xf32>"),
     sum_rows("rows_wide", "memref<5x50257xf32>", "memref<50257xf32>"),
     sum_rows("rows_strided", "memref<23x17xf32, strided<[40, 1]>>", "memref<17xf32>"),
     squared_norm("norm_one", ["memref<1xf32>"]),
     squared_norm("norm_mix", [MATRIX, "memref<769xf32>", "memref<300x1000xf32>", "memref<6x17xf32, strided<[40, 1]>>", "memref<f32>"]),
     squared_norm("norm_any", ["memref<?xf32>"], "memref<f64>"),
+    generic("row_sum_narrow", 2, [("memref<?x?xbf16>", "d0, d1"), ("memref<?xf32>", "d0")],
+            "%e = arith.extf %a0 : bf16 to f32\n %r = arith.addf %a1, %e : f32", ROW),
+    generic("column_sum_narrow", 2, [("memref<?x?xbf16>", "d0, d1"), ("memref<?xf32>", "d1")],
+            "%e = arith.extf %a0 : bf16 to f32\n %r = arith.addf %a1, %e : f32", COLUMN),
     generic("row_max", 2, [IN, ("memref<?xf32>", "d0")], MAX, ROW),
     generic("row_sum", 2, [IN, ("memref<?xf32>", "d0")], ADD, ROW),
     generic("row_dot", 3, [("memref<4x5x65xf32>", "d0, d1, d2"), ("memref<4x5x65xf32>", "d0, d1, d2"), ("memref<5x4xf32>", "d1, d0")],
@@ -89,6 +94,9 @@ def check_cpu(cpu):
         check_sum("rows_3", normal(rows, 3), 0)
         check_sum("rows_769", normal(2, rows, 769), (0, 1))
         check_sum("rows_any", normal(rows, 555), 0)
+        narrow = bf16(normal(rows, 769))
+        wide = from_bf16(narrow).astype(np.float64)
+        check("rows_narrow", (narrow,), (769,), wide.sum(0), 1e-6 * np.abs(wide).sum(0))
     check_sum("rows_any", normal(50257, 3), 0)
     check_sum("rows_wide", normal(5, 50257), 0)
     check_sum("rows_strided", guarded((23, 17), pitch=40, fill=normal(23, 17)), 0)
@@ -106,6 +114,10 @@ def check_cpu(cpu):
     for rows, columns in ((1, 1), (3, 17), (70, 769), (5, 0), (2000, 3), (1, 50257)):
         x = normal(rows, columns)
         check_sum("row_sum", x, 1, start=2.0)
+        for name, axis in (("row_sum_narrow", 1), ("column_sum_narrow", 0)):
+            narrow = bf16(x)
+            wide = from_bf16(narrow).astype(np.float64)
+            check(name, (narrow,), wide.sum(axis).shape, wide.sum(axis), 1e-6 * np.abs(wide).sum(axis))
         check_sum("column_sum", x, 0, start=2.0)
         check_sum("all_sum", x, (0, 1), start=2.0)
         check("row_max", (x,), (rows,), np.maximum(x.max(1, initial=-np.inf), -1), 0, start=-1.0)

@@ -9,14 +9,14 @@
 
 import numpy as np
 
-from kernel_harness import Program, bf16, check_close, check_guards, guarded, runnable_cpus
+from kernel_harness import Program, bf16, check_close, check_guards, from_bf16, guarded, runnable_cpus
 
 random = np.random.default_rng(5)
 WIDTHS = (2, 6, 32, 64, 128)
 
 
-def function(name, width, flags, base=10000.0, layout=""):
-    x, y = "memref<?x?x?x%dxf32%s>" % (width, layout), "memref<?x?x?x%dxf32>" % width
+def function(name, width, flags, base=10000.0, layout="", element="f32"):
+    x, y = "memref<?x?x?x%dx%s%s>" % (width, element, layout), "memref<?x?x?x%dx%s>" % (width, element)
     return """func.func @%s(%%x: %s, %%offset: memref<i32>, %%y: %s) {
       kernel.rotary %%x offset %%offset into %%y {base = %e%s} : (%s, memref<i32>, %s) -> ()
       return
@@ -25,6 +25,7 @@ def function(name, width, flags, base=10000.0, layout=""):
 
 FLAGS = {"half": [], "half_inverse": ["inverse"], "pairs": ["interleaved"], "pairs_inverse": ["interleaved", "inverse"]}
 TEXT = "".join(function("%s_%d" % (name, width), width, flags) for width in WIDTHS for name, flags in FLAGS.items())
+TEXT += "".join(function(name + "_narrow", 38, flags, element="bf16") for name, flags in FLAGS.items())
 TEXT += function("strided", 8, [], 500000.0, ", strided<[?, 96, 8, 1], offset: ?>")
 TEXT += """
 func.func @start(%x: memref<?x?x?x32xf32>, %y: memref<?x?x?x32xf32>) {
@@ -33,6 +34,10 @@ func.func @start(%x: memref<?x?x?x32xf32>, %y: memref<?x?x?x32xf32>) {
 }
 func.func @append(%x: memref<?x?x2x17xf32>, %offset: memref<i32>, %cache: memref<?x?x2x17xf32>) {
   kernel.cache_append %x, %offset into %cache : (memref<?x?x2x17xf32>, memref<i32>, memref<?x?x2x17xf32>) -> ()
+  return
+}
+func.func @append_from_narrow(%x: memref<?x?x2x17xbf16>, %offset: memref<i32>, %cache: memref<?x?x2x17xbf16>) {
+  kernel.cache_append %x, %offset into %cache : (memref<?x?x2x17xbf16>, memref<i32>, memref<?x?x2x17xbf16>) -> ()
   return
 }
 func.func @append_narrow(%x: memref<?x?x2x17xf32>, %offset: memref<i32>, %cache: memref<?x?x2x17xbf16>) {
@@ -67,6 +72,12 @@ for cpu in runnable_cpus():
                 # Cosine, sine and the two products are each rounded once: the size of the pair, in units of 2^-24.
                 size = np.sqrt((x.astype(np.float64) ** 2).sum(-1, keepdims=True))
                 check_close("%s %s at %d" % (name, shape, offset), y, wanted, 3 * 2.0**-24 * size)
+    for name, flags in FLAGS.items():
+        x, y = bf16(normal(2, 9, 3, 38)), guarded((2, 9, 3, 38), np.uint16)
+        program.same_bits(name + "_narrow", x, np.array(5, np.int32), y)
+        check_guards(y)
+        wanted = reference(from_bf16(x), 5, 10000.0, "interleaved" in flags, "inverse" in flags)
+        check_close(name + " in bf16", from_bf16(y), wanted, 2.0**-8 * np.abs(wanted) + 1e-6)
     # Cosine and sine themselves, from x = (1, 0): within 2 ulp of the f64 value rounded to f32.
     x = np.zeros((1, 4096, 1, 128), np.float32)
     x[..., :64] = 1.0
@@ -91,6 +102,11 @@ for cpu in runnable_cpus():
         wanted = np.ones(cache.shape)
         wanted[:, offset:offset + length] = x
         check_close("cache", cache, wanted, 0)
+
+    x, cache = bf16(normal(2, 5, 2, 17)), guarded((2, 9, 2, 17), np.uint16, fill=7)
+    program.same_bits("append_from_narrow", x, np.array(4, np.int32), cache)
+    check_guards(cache)
+    assert (cache[:, 4:] == x).all() and (cache[:, :4] == 7).all(), "rows of bf16 in a cache of bf16"
 
     # A cache of bf16: every number is rounded to nearest, ties to even; infinities, zeros and NaN stay what they are.
     bits = random.integers(0, 1 << 32, 3 * 61 * 2 * 17, np.uint64).astype(np.uint32)

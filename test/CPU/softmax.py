@@ -9,7 +9,7 @@
 
 import numpy as np
 
-from kernel_harness import Program, check_close, check_guards, guarded, runnable_cpus
+from kernel_harness import Program, bf16, check_close, check_guards, from_bf16, guarded, runnable_cpus
 
 random = np.random.default_rng(3)
 IGNORE = -1
@@ -41,8 +41,8 @@ func.func @gradient(%t: memref<?x?xi32>, %n: memref<f32>, %s: memref<f32>, %l: m
 """
 
 
-def functions(columns, layout=""):
-    return TEMPLATE.replace("TYPE", "memref<?x?x%sxf32%s>" % (columns, layout))
+def functions(columns, layout="", element="f32"):
+    return TEMPLATE.replace("TYPE", "memref<?x?x%sx%s%s>" % (columns, element, layout))
 
 
 def scalar(value=np.nan):
@@ -99,6 +99,34 @@ def check(program, shape, pitch=None):
     check_guards(x, y, g, dx, targets, count, seed, loss, loss2)
 
 
+def test_narrow(cpu):
+    """In bf16 each result is rounded once; count and loss stay f32."""
+    for columns in ("?", 261):
+        program = Program(functions(columns, element="bf16"), cpu=cpu)
+        shape = (2, 7, 261)
+        logits, g = (guarded(shape, np.uint16, fill=bf16(random.standard_normal(shape) * 3)) for _ in range(2))
+        y, dx = guarded(shape, np.uint16), guarded(shape, np.uint16)
+        program.same_bits("softmax", logits, y)
+        p, lse = reference(from_bf16(logits))
+        check_close("softmax in bf16", from_bf16(y), p, 2.0**-8 * p + 1e-7)
+        program.same_bits("backward", y, g, dx)
+        y64, g64 = from_bf16(y).astype(np.float64), from_bf16(g).astype(np.float64)
+        wanted = y64 * (g64 - (y64 * g64).sum(-1, keepdims=True))
+        check_close("softmax_backward in bf16", from_bf16(dx), wanted, 2.0**-8 * np.abs(wanted) + 1e-6)
+        targets = guarded(shape[:-1], np.int32, fill=random.integers(0, shape[-1], shape[:-1]))
+        targets[0, 0] = IGNORE
+        count, loss, again = scalar(13), scalar(), scalar()
+        program.same_bits("loss", logits, targets, count, loss)
+        onehot = np.arange(shape[-1]) == targets[..., None]
+        nll = (lse - (onehot * from_bf16(logits)).sum(-1)) * (targets != IGNORE)
+        check_close("loss of logits in bf16", loss, nll.sum() / 13, 1e-6 * np.abs(nll).sum() / 13)
+        program.same_bits("gradient", targets, count, scalar(0.75), again, logits)
+        assert loss.tobytes() == again.tobytes(), "the two losses in bf16 differ"
+        wanted = np.where(targets[..., None] != IGNORE, p - onehot, 0) * 0.75 / 13
+        check_close("gradient in bf16", from_bf16(logits), wanted, 2.0**-8 * np.abs(wanted) + 1e-7)
+        check_guards(logits, g, y, dx, loss, again)
+
+
 def test_special(program):
     """Rows of -infinity give 0, a NaN and +infinity show, a target out of range is a NaN, 0 / 0 too."""
     x = guarded((1, 5, 19), fill=0.5)
@@ -152,6 +180,7 @@ for cpu in runnable_cpus():
     for shape in [(1, 1, 1), (1, 3, 2), (2, 5, 15), (3, 7, 16), (2, 40, 65), (1, 3, 257), (1, 2, 5003)]:
         check(program, shape)
     test_special(program)
+    test_narrow(cpu)
 program = Program(functions(50257))
 check(program, (2, 35, 50257))
 test_blocks()

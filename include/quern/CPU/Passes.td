@@ -65,7 +65,8 @@ def ExpandMath : Pass<"quern-expand-math"> {
     rsqrt 1.5 (a correctly rounded square root and division). NaN gives NaN; infinities, zeros and their signs
     follow C99's annex F; small results of exp and exp2 become denormal numbers gradually.
 
-    `arith.truncf` from f32 to bf16 becomes operations on bits as well: to nearest, ties to even, denormal numbers kept.
+    `arith.truncf` from f32 to bf16 becomes operations on bits as well: to nearest, ties to even, denormal numbers kept. So does
+    `arith.extf` from bf16 to f32.
 
     With AVX-512, vectors of 16 use its rounding and scaling instructions.
 

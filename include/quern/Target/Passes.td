@@ -41,11 +41,13 @@ def ExportPrograms : Pass<"quern-export-programs", "::mlir::ModuleOp"> {
   let dependentDialects = ["::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
-def MaskBfloat : Pass<"quern-mask-bfloat"> {
-  let summary = "masked loads and stores of bf16 as those of integers";
+def IntegerBfloat : Pass<"quern-integer-bfloat"> {
+  let summary = "loads and stores of bf16 as those of integers";
   let description = [{
-    Where a processor cannot mask 16-bit elements, LLVM moves them one by one, those of bf16 through registers of f32 and back by
-    calls of a library that not every system has. As integers they stay what they are.
+    Where a processor has no instructions on bf16, LLVM moves such elements one by one whenever it must mask them, compare them, or
+    keep them from one basic block to another, through registers of f32 and back by calls of a library that not every system has.
+    As integers they stay what they are. Numbers in bf16 are only ever widened and narrowed, which `quern-expand-math` does on
+    integers as well.
 
     ```mlir
     %x = llvm.intr.masked.load %p, %mask, %zero : (!llvm.ptr, vector<8xi1>, vector<8xbf16>) -> vector<8xbf16>

@@ -1,4 +1,4 @@
-// RUN: quern-opt %s -quern-mask-bfloat | FileCheck %s
+// RUN: quern-opt %s -quern-integer-bfloat | FileCheck %s
 
 // CHECK-LABEL: llvm.func @narrow(
 // CHECK-SAME:      %[[P:.*]]: !llvm.ptr, %[[MASK:.*]]: vector<8xi1>, %[[ZERO:.*]]: vector<8xbf16>)
@@ -11,6 +11,17 @@ llvm.func @narrow(%p: !llvm.ptr, %mask: vector<8xi1>, %zero: vector<8xbf16>) {
   %x = llvm.intr.masked.load %p, %mask, %zero {alignment = 2 : i32}
     : (!llvm.ptr, vector<8xi1>, vector<8xbf16>) -> vector<8xbf16>
   llvm.intr.masked.store %x, %p, %mask {alignment = 2 : i32} : vector<8xbf16>, vector<8xi1> into !llvm.ptr
+  llvm.return
+}
+
+// CHECK-LABEL: llvm.func @plain(
+// CHECK:         %[[BITS:.*]] = llvm.load %{{.*}} {alignment = 2 : i64} : !llvm.ptr -> i16
+// CHECK:         %[[X:.*]] = llvm.bitcast %[[BITS]] : i16 to bf16
+// CHECK:         %[[BACK:.*]] = llvm.bitcast %[[X]] : bf16 to i16
+// CHECK:         llvm.store %[[BACK]], %{{.*}} : i16, !llvm.ptr
+llvm.func @plain(%p: !llvm.ptr) {
+  %x = llvm.load %p {alignment = 2 : i64} : !llvm.ptr -> bf16
+  llvm.store %x, %p : bf16, !llvm.ptr
   llvm.return
 }
 
