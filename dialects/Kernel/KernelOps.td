@@ -50,7 +50,8 @@ def Kernel_GemmOp : Kernel_Op<"gemm", [AttrSizedOperandSegments]> {
     | C, residual, second output | [..., N] | [M, N] |
 
     bias is [N]. Accumulation is in f32 (f64 for f64). `accumulate` excludes the other epilogues.
-    A and B may be bf16 where C is f32 (weights, in a program that only reads them): they are widened as they are loaded.
+    Where C is f32 or bf16, each operand may be either: it is widened as it is loaded, and results are rounded once. Targets may ask
+    for A and B of one type.
   }];
   let arguments = (ins Kernel_Buffer:$a, Kernel_Buffer:$b, Optional<Kernel_Buffer>:$bias,
       Optional<Kernel_Buffer>:$residual, Variadic<Kernel_Buffer>:$outputs,

@@ -302,6 +302,7 @@ void Backward::writeWindow(Value window, Value gradient, Value batchIndex, Value
   });
 }
 
+/// One pass over all heads of a group and all their queries.
 void Backward::group(Value batchIndex, Value group, const Pass &pass) {
   Value headsPerGroup = e.index(t.heads / t.groups);
   e.forLoop(e.index(0), headsPerGroup, 1, [&](Value i) {
@@ -311,11 +312,19 @@ void Backward::group(Value batchIndex, Value group, const Pass &pass) {
   });
 }
 
+/// All passes that a group needs, with its sums of dK and dV in windows of keys.
 void Backward::groupByWindows(Value batchIndex, Value index) {
   Value zero = e.index(0), one = e.index(1), size = e.index(windowKeys);
   auto fill = [&](const Pass &pass) {
-    t.zero(keyWindow, zero, windowKeys, t.paddedKeyWidth);
-    t.zero(valueWindow, zero, windowKeys, t.paddedValueWidth);
+    // As many rows as there are keys, by whole register tiles.
+    Value rows = t.minimum(size, t.roundUp(t.subtract(pass.to, pass.from), t.microRows));
+    e.forLoop(zero, rows, 1, [&](Value row) {
+      for (auto [window, width] :
+           {std::pair(keyWindow, t.paddedKeyWidth), {valueWindow, t.paddedValueWidth}})
+        e.forLoop(zero, e.index(width), t.lanes, [&, window = window](Value column) {
+          t.store(v.splat(0.0), window, row, column);
+        });
+    });
     group(batchIndex, index, pass);
   };
   auto write = [&](const Pass &pass) {

@@ -285,6 +285,11 @@ void Reduction::emit() {
 } // namespace
 
 LogicalResult emitReduction(const LoopNest &nest, Emission &e) {
+  // Sums would be rounded at every step.
+  for (const Access &access : nest.accesses)
+    if (access.output && computeType(access.element()) != access.element())
+      return nest.op.emitOpError("has no emitter for the CPU on elements of type ")
+             << access.element() << " that it reduces to; use " << computeType(access.element());
   Reduction(nest, e).emit();
   return success();
 }

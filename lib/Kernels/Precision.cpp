@@ -208,6 +208,10 @@ void Narrowing::collect(Operation *op) {
       tie(init, result);
     if (auto generic = dyn_cast<linalg::LinalgOp>(op)) {
       elementwise.push_back(generic);
+      // What is reduced in the memory of the result keeps its digits.
+      if (storage.activations && !storage.oneType && generic.getNumReductionLoops())
+        for (Value result : op->getResults())
+          pin(result);
       return;
     }
     if (storage.activations)

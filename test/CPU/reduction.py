@@ -10,7 +10,7 @@
 import numpy as np
 
 from elementwise_generic import generic
-from kernel_harness import Program, bf16, check_close, check_guards, from_bf16, guarded, runnable_cpus
+from kernel_harness import CompileError, Program, bf16, check_close, check_guards, from_bf16, guarded, runnable_cpus
 
 random = np.random.default_rng(6)
 
@@ -141,5 +141,17 @@ def check_cpu(cpu):
         check("weighted", (x,), (), terms.sum(), 1e-6 * (1e-30 + np.abs(terms).sum()))
 
 
+def check_error():
+    """A sum that were rounded to bf16 at every step is refused."""
+    text = generic("f", 2, [("memref<?x?xbf16>", "d0, d1"), ("memref<?xbf16>", "d0")], "%r = arith.addf %a1, %a0 : bf16", ROW)
+    try:
+        Program(text)
+    except CompileError as error:
+        assert "has no emitter for the CPU on elements of type 'bf16' that it reduces to; use 'f32'" in str(error), error
+    else:
+        raise AssertionError("a sum in bf16 was compiled")
+
+
 for cpu in runnable_cpus():
     check_cpu(cpu)
+check_error()

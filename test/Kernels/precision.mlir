@@ -1,5 +1,7 @@
 // RUN: quern-opt %s -split-input-file -quern-precision=precision=bf16 -cse -verify-diagnostics | FileCheck %s
 // RUN: quern-opt %s -split-input-file -quern-precision=precision=auto -verify-diagnostics | FileCheck %s --check-prefix=AUTO
+// RUN: sed 's/, quern.target = "sm_80"//' %s | quern-opt -split-input-file -quern-precision=precision=bf16 | FileCheck %s --check-prefix=HOST
+// RUN: sed 's/, quern.target = "sm_80"//' %s | quern-opt -split-input-file -quern-precision=precision=auto | FileCheck %s --check-prefix=HOST-AUTO
 
 // A program for a GPU that trains: activations are bf16; the parameter is cast once, whole, outside of the loop, and its
 // gradient is f32.
@@ -21,6 +23,20 @@
 
 // AUTO-LABEL:  func.func @train(
 // AUTO:          kernel.norm rms {{.*}} -> tensor<?x8xbf16>
+
+// A processor multiplies with the f32 parameter itself, and changes nothing unasked.
+
+// HOST-LABEL:  func.func @train(
+// HOST-SAME:     memref<2x8x8xf32> {quern.role = "parameter"}
+// HOST:          %[[Y:.*]] = kernel.norm rms {{.*}} -> tensor<?x8xbf16>
+// HOST-NOT:      arith.truncf
+// HOST:          scf.for {{.*}} iter_args(%[[CARRIED:.*]] = %[[Y]], %{{.*}} = %{{.*}}) -> (tensor<?x8xbf16>, tensor<2x8x8xf32>)
+// HOST:            %[[SLICE:.*]] = tensor.extract_slice {{.*}} : tensor<2x8x8xf32> to tensor<8x8xf32>
+// HOST:            %[[Z:.*]] = kernel.gemm %[[CARRIED]], %[[SLICE]] into {{.*}} : (tensor<?x8xbf16>, tensor<8x8xf32>, tensor<?x8xbf16>) -> tensor<?x8xbf16>
+// HOST:            linalg.generic {{.*}} ins(%[[Z]] : tensor<?x8xbf16>) outs(%{{.*}} : tensor<?x8xbf16>)
+// HOST:            kernel.gemm %[[CARRIED]], %[[Z]] into {{.*}} {transpose_a} : (tensor<?x8xbf16>, tensor<?x8xbf16>, tensor<8x8xf32>) -> tensor<8x8xf32>
+// HOST-AUTO-LABEL: func.func @train(
+// HOST-AUTO-NOT:   bf16
 func.func @train(%arg0: memref<?x8xf32>, %arg1: memref<2x8x8xf32> {quern.role = "parameter"},
     %arg2: memref<2x8x8xf32> {quern.role = "gradient"}) attributes {quern.program, quern.target = "sm_80"} {
   %c0 = arith.constant 0 : index

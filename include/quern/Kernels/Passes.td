@@ -132,10 +132,12 @@ def Precision : Pass<"quern-precision", "::mlir::ModuleOp"> {
     | | trains | does not |
     |---|---|---|
     | GPU | activations and their gradients | activations, caches, weights |
-    | CPU | nothing | caches, weights |
+    | CPU | activations and their gradients | caches, weights |
 
-    Activations are what kernels make of a batch. On a GPU they are read from memory, in training with weights that are cast to
-    bf16 once a step; a CPU has them in its caches, where rounding would cost instructions and save nothing. Weights are
+    Activations are what kernels make of a batch. In training there are many of them, kept for the backward pass; in other programs
+    a CPU has them in its caches, where rounding would cost instructions and save nothing. On a GPU, whose matrix instructions take
+    factors of one type, weights that are trained are cast to bf16 once a step; a CPU widens what it loads, and reads them as they
+    are. Weights are
     those parameters that a program only reads as factors of products and as tables of embeddings: they become arguments of type bf16,
     which the runtime rounds once, and kernels widen what they load; so does a decoder, which is bound by reading weights, read half
     the bytes. All else, such as the weights of norms, biases, moments, gradients of parameters, statistics, logits and losses, stays

@@ -27,8 +27,8 @@
 ///                                   "shape": [-1, -1], "dimensions": ["batch", "sequence"]},
 ///                                   ...]}]}
 ///
-/// - `precision` is bf16 where programs store weights and caches (of the host) or activations too
-///   (of a device) in 16 bits, else f32; arguments have the types listed.
+/// - `precision` is bf16 where programs store weights and caches, or activations, in 16 bits, else
+///   f32; arguments have the types listed.
 /// - `device` is there when device programs are; their memory is laid out as the host's is, but for
 ///   arguments that say `"device_type": "bf16"` beside their `type`, the host's.
 /// - `layers` is 0 for a parameter outside rolled layers; otherwise it is the leading dimension of
