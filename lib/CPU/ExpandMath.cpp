@@ -76,11 +76,8 @@ bool expandRounding(arith::TruncFOp op) {
   Value rounded =
       arith::AddIOp::create(b, loc, arith::AddIOp::create(b, loc, bits, odd), number(0x7FFF));
   rounded = arith::ShRUIOp::create(b, loc, rounded, number(16));
-  // A NaN stays one, whatever its fraction. Compared as a float, what was widened from bf16 would be
-  // compared in bf16 again, which processors do one by one.
-  Value magnitude = arith::AndIOp::create(b, loc, bits, number(0x7FFFFFFF));
-  Value isNaN =
-      arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sgt, magnitude, number(0x7F800000));
+  // A NaN stays one, whatever its fraction.
+  Value isNaN = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO, op.getIn(), op.getIn());
   Value quiet = arith::OrIOp::create(b, loc, half, number(0x40));
   Value result = arith::SelectOp::create(b, loc, isNaN, quiet, rounded);
   result = arith::TruncIOp::create(b, loc, halves, result);
