@@ -138,9 +138,11 @@ llvm::Error Bench::run() {
                                    llvm::join(settings.works, ", "));
   if (settings.precision != "f32")
     for (const std::string &work : works)
-      if (work != "prefill" && work != "decode" && work != "compile" && work != "machine")
+      if (work != "machine" && llvm::none_of(modelFamilies(), [&](const ModelFamily &family) {
+            return work == family.name;
+          }))
         return llvm::createStringError("--precision=" + settings.precision +
-                                       " is for prefill, decode and compile; '" + work +
+                                       " is for train, prefill, decode and compile; '" + work +
                                        "' computes in f32");
   llvm::Expected<std::vector<std::unique_ptr<Peer>>> found =
       findPeers(settings, works, *llvm::max_element(threads), compiler.tool);

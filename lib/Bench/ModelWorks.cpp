@@ -150,6 +150,7 @@ Rows measureTraining(llvm::StringRef name, llvm::ArrayRef<int64_t> sizes,
     Row row("train", (name + ":" + llvm::Twine(batch) + "x" + llvm::Twine(length)).str());
     row.threads = count;
     row.unit = "tokens/s";
+    row.type = model->type;
     double ceiling = ceilingOf(Limit::MultiplyAdds, count);
     model->setThreads(count);
     bool failed = false;
