@@ -63,7 +63,8 @@ def ExpandMath : Pass<"quern-expand-math"> {
 
     Largest errors over all inputs, in units in the last place: exp and exp2 1.5; log and log2 2; tanh 3; erf 3;
     rsqrt 1.5 (a correctly rounded square root and division). NaN gives NaN; infinities, zeros and their signs
-    follow C99's annex F; small results of exp and exp2 become denormal numbers gradually.
+    follow C99's annex F; small results of exp and exp2 become denormal numbers gradually. With the attribute
+    `quern.non_positive`, which a softmax sets, exp and exp2 may give 0 instead of those, and are shorter.
 
     `arith.truncf` from f32 to bf16 becomes operations on bits as well: to nearest, ties to even, denormal numbers kept. So does
     `arith.extf` from bf16 to f32.
