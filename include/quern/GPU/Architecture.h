@@ -25,8 +25,8 @@ struct Architecture {
 
   /// The architecture called `name`. Fails with a message that lists those there are.
   static llvm::Expected<Architecture> get(llvm::StringRef name);
-  /// The one whose code runs best on GPUs of this compute capability; nothing for those that are too
-  /// old.
+  /// The one whose code runs best on GPUs of this compute capability; nothing for those that are
+  /// too old.
   static std::optional<Architecture> forCapability(int major, int minor);
 };
 
