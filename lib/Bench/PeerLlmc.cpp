@@ -94,7 +94,7 @@ public:
   explicit Llmc(std::string checkout) : checkout(std::move(checkout)) {}
   ~Llmc() override {
     if (!build.empty())
-      llvm::sys::fs::remove_directories(build);
+      llvm::consumeError(llvm::errorCodeToError(llvm::sys::fs::remove_directories(build)));
   }
 
   std::string name() const override { return "llmc"; }
@@ -102,8 +102,7 @@ public:
 
   llvm::Error start() {
     llvm::SmallString<128> source(checkout);
-    llvm::sys::fs::make_absolute(source);
-    if (!llvm::sys::fs::is_directory(source))
+    if (llvm::sys::fs::make_absolute(source) || !llvm::sys::fs::is_directory(source))
       return error("no such folder");
     std::string folder = source.str().str();
     llvm::sys::path::append(source, "train_gpt2.c");

@@ -24,8 +24,8 @@ public:
   /// Seconds of the fastest of several runs within `seconds`; nothing where it has no such work.
   virtual std::optional<double> measure(const Kernel &kernel, int threads, double seconds) = 0;
   /// The same of a whole program of a model, by the names in its row: "train", "gpt2:4x64".
-  virtual std::optional<double> measureModel(llvm::StringRef work, llvm::StringRef shape,
-                                             int threads, double seconds) {
+  virtual std::optional<double> measureModel(llvm::StringRef /*work*/, llvm::StringRef /*shape*/,
+                                             int /*threads*/, double /*seconds*/) {
     return std::nullopt;
   }
 };

@@ -75,7 +75,8 @@ enum TensorMapPromotion : int { Promotion128 = 2 };
 enum TensorMapFill : int { FillZeros = 0 };
 constexpr unsigned streamNonBlocking = 1, eventDisableTiming = 2;
 
-struct LaunchAttribute {
+// The driver's layout, of whose attributes only one is used.
+struct LaunchAttribute { // NOLINT(bugprone-tagged-union-member-count)
   LaunchAttributeId id;
   union alignas(8) {
     char padding[64];
