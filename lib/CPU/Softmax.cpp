@@ -10,7 +10,6 @@
 #include "Softmax.h"
 #include "Emitters.h"
 
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 #include <limits>

@@ -150,12 +150,11 @@ std::string defaultOutput(const CompileOptions &options) {
 
 /// Puts the GPUs that are here in the place of `native`.
 bool CompileCommand::findGpus() {
-  auto native = llvm::find(gpus, "native");
-  if (native == gpus.end())
+  if (!llvm::is_contained(gpus, "native"))
     return true;
   llvm::Expected<std::vector<std::string>> found = nativeGpus();
   if (found) {
-    gpus.erase(native);
+    llvm::erase(gpus, "native");
     for (const std::string &name : *found)
       if (!llvm::is_contained(gpus, name))
         gpus.push_back(name);
