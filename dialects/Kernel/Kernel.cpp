@@ -18,8 +18,14 @@ using namespace quern::kernel;
 
 #include "dialects/Kernel/KernelDialect.cpp.inc"
 #include "dialects/Kernel/KernelEnums.cpp.inc"
+#define GET_ATTRDEF_CLASSES
+#include "dialects/Kernel/KernelAttributes.cpp.inc"
 
 void KernelDialect::initialize() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "dialects/Kernel/KernelAttributes.cpp.inc"
+      >();
   addOperations<
 #define GET_OP_LIST
 #include "dialects/Kernel/KernelOps.cpp.inc"
@@ -147,6 +153,13 @@ KERNEL_EFFECTS(CacheAppendOp)
 KERNEL_EFFECTS(SampleOp)
 #undef KERNEL_EFFECTS
 
+LogicalResult PanelsAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError, int64_t width,
+                                 PanelSide) {
+  if (width < 1)
+    return emitError() << "panels are 1 or more wide, not " << width;
+  return success();
+}
+
 LogicalResult GemmOp::verify() {
   if (failed(outputsBetween(*this, getOutputs(), 1, 2)))
     return failure();
@@ -159,6 +172,11 @@ LogicalResult GemmOp::verify() {
   if (getAccumulate() && (getBias() || getResidual() || getOutputs().size() > 1 ||
                           getActivation() != Activation::None))
     return emitOpError("accumulate excludes the other epilogues");
+  if (getPanelsB() && getTransposeA())
+    return emitOpError("panels_b excludes transpose_a");
+  if (getPanelsC() && (!getTransposeA() || getBias() || getResidual() || getOutputs().size() > 1 ||
+                       getActivation() != Activation::None))
+    return emitOpError("panels_c needs transpose_a and excludes epilogues other than accumulate");
   ArrayRef<int64_t> b = shaped(getB()).getShape();
   int64_t columns = getTransposeB() ? b[0] : b.back();
   int64_t depth = getTransposeB() ? b[1] : b[0];

@@ -8,6 +8,7 @@
 #define QUERN_KERNEL_OPS_TD
 
 include "KernelDialect.td"
+include "mlir/IR/AttrTypeBase.td"
 include "mlir/IR/EnumAttr.td"
 include "mlir/Interfaces/DestinationStyleOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
@@ -21,6 +22,29 @@ def Kernel_Activation : I32EnumAttr<"Activation", "what a gemm applies to its ac
 def Kernel_NormKind : I32EnumAttr<"NormKind", "which normalization", [
     I32EnumAttrCase<"Layer", 0, "layer">, I32EnumAttrCase<"Rms", 1, "rms">]> {
   let cppNamespace = "::quern::kernel";
+}
+
+def Kernel_PanelSide : I32EnumAttr<"PanelSide", "what panels of a matrix are made of", [
+    I32EnumAttrCase<"Columns", 0, "columns">, I32EnumAttrCase<"Rows", 1, "rows">]> {
+  let cppNamespace = "::quern::kernel";
+  let genSpecializedAttr = 0;
+}
+def Kernel_Panels : AttrDef<Kernel_Dialect, "Panels"> {
+  let mnemonic = "panels";
+  let summary = "a matrix that lies in memory as panels of columns or of rows";
+  let description = [{
+    The elements of a matrix [R, C] in another order, in the same memory. With `<W columns>` they stand in panels of W columns, the
+    last one narrower where W does not divide C, each row by row: element (r, c) is at
+
+        p * R + r * min(W, C - p) + (c - p)   with p = c - c mod W, the first column of its panel
+
+    `<W rows>` is that order of the transposed matrix. A micro-kernel whose tile is W columns wide then reads a panel from its first
+    element to its last. The type of the matrix does not show it: each op that takes one says so by an attribute, and the argument of
+    a program by `quern.panels`.
+  }];
+  let parameters = (ins "int64_t":$width, EnumParameter<Kernel_PanelSide>:$side);
+  let assemblyFormat = "`<` $width $side `>`";
+  let genVerifyDecl = 1;
 }
 
 def Kernel_Buffer : AnyTypeOf<[AnyRankedTensor, AnyStridedMemRef], "ranked tensor or strided memref">;
@@ -52,11 +76,22 @@ def Kernel_GemmOp : Kernel_Op<"gemm", [AttrSizedOperandSegments]> {
     bias is [N]. Accumulation is in f32 (f64 for f64). `accumulate` excludes the other epilogues.
     Where C is f32 or bf16, each operand may be either: it is widened as it is loaded, and results are rounded once. Targets may ask
     for A and B of one type.
+
+    `panels_b` says that B (without transpose_a), and `panels_c` that C (with it, and without other epilogues than accumulate), lies in
+    memory as panels. Only the CPU takes them.
   }];
   let arguments = (ins Kernel_Buffer:$a, Kernel_Buffer:$b, Optional<Kernel_Buffer>:$bias,
       Optional<Kernel_Buffer>:$residual, Variadic<Kernel_Buffer>:$outputs,
       UnitAttr:$transpose_a, UnitAttr:$transpose_b, UnitAttr:$accumulate,
-      DefaultValuedAttr<Kernel_Activation, "Activation::None">:$activation);
+      DefaultValuedAttr<Kernel_Activation, "Activation::None">:$activation,
+      OptionalAttr<Kernel_Panels>:$panels_b, OptionalAttr<Kernel_Panels>:$panels_c);
+  let builders = [OpBuilder<(ins "::mlir::TypeRange":$types, "::mlir::Value":$a, "::mlir::Value":$b,
+      "::mlir::Value":$bias, "::mlir::Value":$residual, "::mlir::ValueRange":$outputs,
+      CArg<"bool", "false">:$transpose_a, CArg<"bool", "false">:$transpose_b,
+      CArg<"bool", "false">:$accumulate, CArg<"Activation", "Activation::None">:$activation), [{
+    build($_builder, $_state, types, a, b, bias, residual, outputs, transpose_a, transpose_b,
+          accumulate, activation, PanelsAttr(), PanelsAttr());
+  }]>];
   let assemblyFormat = [{
     $a `,` $b (`bias` $bias^)? (`residual` $residual^)? `into` $outputs attr-dict
     `:` functional-type(operands, results)

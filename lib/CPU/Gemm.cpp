@@ -49,15 +49,42 @@ LogicalResult check(Operation *op, ValueRange buffers) {
   return success();
 }
 
+/// A matrix in panels is dense, and they are as wide as the tile of this processor.
+LogicalResult checkPanels(Operation *op, Value matrix, kernel::PanelsAttr panels, Emission &e) {
+  if (!panels)
+    return success();
+  auto type = cast<MemRefType>(matrix.getType());
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  if (type.getRank() != 2 || failed(type.getStridesAndOffset(strides, offset)) ||
+      strides[0] != type.getDimSize(1))
+    return op->emitOpError("takes panels of a dense matrix, not of ") << type;
+  Type compute = emission::computeType(type.getElementType());
+  int64_t width = registerTile(e.machine, compute).columns();
+  if (panels.getWidth() != width)
+    return op->emitOpError("has panels of ")
+           << panels.getWidth() << ", and the tile of " << e.machine.cpu << " is " << width
+           << " columns of " << compute << " wide";
+  return success();
+}
+
+bool isOfRows(kernel::PanelsAttr panels) {
+  return panels && panels.getSide() == kernel::PanelSide::Rows;
+}
+
 } // namespace
 
 LogicalResult emit(kernel::GemmOp op, ValueRange operands, Emission &e) {
   if (failed(check(op, operands)))
     return failure();
   kernel::GemmOp::Adaptor in(operands, op);
-  Matrix a(e, in.getA()), b(e, in.getB());
+  if (failed(checkPanels(op, in.getB(), op.getPanelsBAttr(), e)) ||
+      failed(checkPanels(op, in.getOutputs()[0], op.getPanelsCAttr(), e)))
+    return failure();
+  kernel::PanelsAttr panelsB = op.getPanelsBAttr(), panelsC = op.getPanelsCAttr();
+  Matrix a(e, in.getA()), b(e, in.getB(), panelsB);
   Epilogue epilogue;
-  epilogue.c = Matrix(e, in.getOutputs()[0]);
+  epilogue.c = Matrix(e, in.getOutputs()[0], panelsC);
   epilogue.activation = op.getActivation();
   epilogue.accumulate = op.getAccumulate();
   if (in.getBias())
@@ -66,14 +93,18 @@ LogicalResult emit(kernel::GemmOp op, ValueRange operands, Emission &e) {
     epilogue.preactivation = Matrix(e, in.getOutputs()[1]);
   if (in.getResidual())
     epilogue.residual = Matrix(e, in.getResidual());
-  bool transposeA = op.getTransposeA(), transposeB = op.getTransposeB();
+  // Panels of rows are panels of columns of the transposed matrix (see Matrix).
+  bool transposeA = op.getTransposeA();
+  bool transposeB = op.getTransposeB() != isOfRows(panelsB);
+  if (isOfRows(panelsC)) // C^T = (A^T B)^T = B^T A
+    std::swap(a, b);
 
   Value depth = shareSizes(a, b, epilogue.c, transposeA, transposeB);
   const Matrix &c = epilogue.c;
 
   auto tiled = [&] { emitTiled(e, a, b, transposeA, transposeB, depth, epilogue); };
   std::optional<int64_t> rows = getConstantIntValue(c.rows);
-  if (transposeA || (rows && *rows >= fewRows)) {
+  if (transposeA || (b.panel && transposeB) || (rows && *rows >= fewRows)) {
     tiled();
   } else if (rows) {
     emitFewRows(e, a, b, transposeB, epilogue);
@@ -118,7 +149,7 @@ LogicalResult emit(kernel::BatchGemmOp op, ValueRange operands, Emission &e) {
   int64_t bytes = element.getIntOrFloatBitWidth() / 8;
   constexpr int64_t panelsAtATime = 16;
   int64_t chunkRows = panelsAtATime * tile.rows;
-  int64_t blockDepth = depthBlockSize(e, tile, depth, 1024 / bytes);
+  int64_t blockDepth = depthBlockSize(depth, 1024 / bytes, tile.lanes);
   std::optional<int64_t> knownDepth = getConstantIntValue(depth);
   bool hasPartialSums = element != c.type() && !(knownDepth && *knownDepth <= blockDepth);
   ColumnStrips strips(tile, c.columns, hasPartialSums, /*most=*/256);

@@ -23,13 +23,25 @@ public:
   /// `leading` of the first dimensions are left out (indices of a batch).
   Matrix(Emission &e, mlir::Value memref, int64_t leading = 0);
 
+  /// A dense matrix in panels. With panels of rows it is the transposed one, so that those of every
+  /// Matrix are of columns.
+  Matrix(Emission &e, mlir::Value memref, kernel::PanelsAttr panels);
+
   mlir::Value flat;          ///< rank 1: all elements from the first to the last
   mlir::Value rows, columns; ///< sizes, index
+  int64_t panel = 0;         ///< columns of a panel (kernel::PanelsAttr); 0: it lies in rows
 
   mlir::Type type() const { return llvm::cast<mlir::MemRefType>(flat.getType()).getElementType(); }
 
-  /// Where a row starts in `flat`.
+  /// Where a row starts in `flat`; not of a matrix in panels.
   mlir::Value position(Emission &e, mlir::Value row) const;
+
+  /// Where the element at `row` and `column` is in `flat`; of a matrix in panels, `column` is the
+  /// first of one. The elements of the row after it, in panels those of this panel, follow.
+  mlir::Value place(Emission &e, mlir::Value row, mlir::Value column) const;
+
+  /// Of a matrix in panels: the columns of the panel whose first is `column`.
+  mlir::Value panelColumns(Emission &e, mlir::Value column) const;
 
   /// The same rows, starting at `start` elements into `flat`.
   Matrix at(mlir::Value start) const;
@@ -94,14 +106,15 @@ void packTransposedRows(Emission &e, const RegisterTile &tile, const Matrix &a, 
                         mlir::Value position, int64_t pitch);
 
 /// Packs columns [column, column + tile.columns()) of B as [k][tile.columns()]; past the last
-/// column come zeros (of a transposed B, copies of the last).
+/// column come zeros (of a transposed B, copies of the last). Of a B in panels as wide as the tile,
+/// `column` is the first of one; of a transposed one, the block starts with a panel.
 void packColumns(Emission &e, const RegisterTile &tile, const Matrix &b, bool transposed,
                  mlir::Value column, const DepthBlock &block, llvm::ArrayRef<mlir::Value> masks,
                  mlir::Value panel);
 
 /// A depth of K taken in blocks of `size`, the last one shorter: how long (at most `most`), how
-/// many, and the one that starts at `start`.
-int64_t depthBlockSize(Emission &e, const RegisterTile &tile, mlir::Value depth, int64_t most);
+/// many, and the one that starts at `start`. Blocks are multiples of `step`.
+int64_t depthBlockSize(mlir::Value depth, int64_t most, int64_t step);
 mlir::Value depthBlockCount(Emission &e, mlir::Value depth, int64_t size);
 DepthBlock depthBlock(Emission &e, mlir::Value depth, mlir::Value start, int64_t size);
 
@@ -119,10 +132,12 @@ private:
   mlir::Value columns;
 };
 
-/// Packed panels: those of A stand `pitch` elements apart; one of B; a tile of C.
+/// Packed panels: those of A stand `pitch` elements apart; one of B, which starts at `bPosition`
+/// (null: 0); a tile of C.
 struct Panels {
   mlir::Value a, b, product;
   int64_t pitch = 0;
+  mlir::Value bPosition = {};
 };
 
 /// Multiplies panels [from, to) of A, the first of which starts at `position` and holds `firstRow`
@@ -163,7 +178,8 @@ private:
 void emitTiled(Emission &e, const Matrix &a, const Matrix &b, bool transposeA, bool transposeB,
                mlir::Value depth, const Epilogue &epilogue);
 
-/// Products with few rows, bound by reading B: no packing. C = A B, B transposed or not.
+/// Products with few rows, bound by reading B: no packing. C = A B, B transposed or not, but not
+/// transposed and in panels.
 void emitFewRows(Emission &e, const Matrix &a, const Matrix &b, bool transposeB,
                  const Epilogue &epilogue);
 

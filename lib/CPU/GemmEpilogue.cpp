@@ -61,7 +61,7 @@ void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, V
   auto plus = [&](Value a, Value b) -> Value {
     return arith::AddFOp::create(e.builder, e.loc, a, b);
   };
-  Value c = add(e, epilogue.c.position(e, row), column);
+  Value c = epilogue.c.place(e, row, column);
   Value memory = epilogue.c.flat, place = c;
   // What C holds is then added to the last block only.
   bool isApart = epilogue.partial && block.isFirst;

@@ -69,11 +69,33 @@ void packTransposedRows(Emission &e, const RegisterTile &tile, const Matrix &a, 
   });
 }
 
+/// Packs the part of a block that begins `before` steps after the block, from a transposed B whose
+/// rows begin at `start(row)` there.
+static void packTransposedColumns(Emission &e, const RegisterTile &tile, const Matrix &b,
+                                  Value column, const DepthBlock &part, Value before,
+                                  llvm::function_ref<Value(Value row)> start, Value panel) {
+  // One group of columns after the other: a square of vectors at a time fits the registers.
+  Value last = sub(e, b.rows, e.index(1));
+  e.forLoop(e.index(0), e.index(tile.columns()), tile.lanes, [&](Value group) {
+    SmallVector<Value> starts;
+    for (int64_t i = 0; i < tile.lanes; ++i)
+      starts.push_back(start(minimum(e, add(e, add(e, column, group), i), last)));
+    forDepthVectors(e, part, tile.vector, [&](Value k, Value mask) {
+      SmallVector<Value> vectors;
+      for (Value start : starts)
+        vectors.push_back(load(e, tile.vector, b.flat, add(e, start, k), mask));
+      Value first = add(e, before, k);
+      for (auto [i, vector] : llvm::enumerate(transpose(e, vectors)))
+        store(e, vector, panel, add(e, group, mul(e, add(e, first, i), tile.columns())));
+    });
+  });
+}
+
 void packColumns(Emission &e, const RegisterTile &tile, const Matrix &b, bool transposed,
                  Value column, const DepthBlock &block, ArrayRef<Value> masks, Value panel) {
   if (!transposed) {
     e.forLoop(e.index(0), block.size, 1, [&](Value k) {
-      Value from = add(e, b.position(e, add(e, block.start, k)), column);
+      Value from = b.place(e, add(e, block.start, k), column);
       Value to = mul(e, k, tile.columns());
       for (int64_t j = 0; j < tile.vectors; ++j)
         store(e, load(e, tile.vector, b.flat, add(e, from, j * tile.lanes), masks[j]), panel,
@@ -81,21 +103,20 @@ void packColumns(Emission &e, const RegisterTile &tile, const Matrix &b, bool tr
     });
     return;
   }
-  // One group of columns after the other: a square of vectors at a time fits the registers.
-  Value last = sub(e, b.rows, e.index(1));
-  e.forLoop(e.index(0), e.index(tile.columns()), tile.lanes, [&](Value group) {
-    SmallVector<Value> starts;
-    for (int64_t i = 0; i < tile.lanes; ++i) {
-      Value row = minimum(e, add(e, add(e, column, group), i), last);
-      starts.push_back(add(e, b.position(e, row), block.start));
-    }
-    forDepthVectors(e, block, tile.vector, [&](Value k, Value mask) {
-      SmallVector<Value> vectors;
-      for (Value start : starts)
-        vectors.push_back(load(e, tile.vector, b.flat, add(e, start, k), mask));
-      for (auto [i, vector] : llvm::enumerate(transpose(e, vectors)))
-        store(e, vector, panel, add(e, group, mul(e, add(e, k, i), tile.columns())));
-    });
+  if (!b.panel) {
+    auto start = [&](Value row) { return add(e, b.position(e, row), block.start); };
+    return packTransposedColumns(e, tile, b, column, block, e.index(0), start, panel);
+  }
+  // What is one step after another of the depth lies in panels of B: one of them after the other.
+  std::optional<int64_t> depth = getConstantIntValue(b.columns);
+  bool wholePanels = depth && *depth % b.panel == 0;
+  e.forLoop(e.index(0), block.size, b.panel, [&](Value before) {
+    Value first = add(e, block.start, before);
+    Value left = sub(e, block.size, before);
+    DepthBlock part{first, wholePanels ? e.index(b.panel) : minimum(e, e.index(b.panel), left),
+                    {}, {}};
+    auto start = [&](Value row) { return b.place(e, row, first); };
+    packTransposedColumns(e, tile, b, column, part, before, start, panel);
   });
 }
 

@@ -23,8 +23,8 @@ void multiplyStrip(Emission &e, const RegisterTile &tile, const Panels &panels, 
   e.forLoop(from, to, 1, [&](Value panel) {
     beforePanel(panel);
     Value a = add(e, position, mul(e, panel, panels.pitch));
-    SmallVector<Value> sums =
-        multiplyPanels(e, tile, panels.a, a, panels.b, e.index(0), block.size);
+    Value b = panels.bPosition ? panels.bPosition : e.index(0);
+    SmallVector<Value> sums = multiplyPanels(e, tile, panels.a, a, panels.b, b, block.size);
     // Through memory, so that one copy of the epilogue serves all rows and any number of them.
     for (auto [i, sum] : llvm::enumerate(sums))
       store(e, sum, panels.product, e.index(i * tile.lanes));
@@ -51,10 +51,10 @@ DepthBlock depthBlock(Emission &e, Value depth, Value start, int64_t size) {
   return {start, minimum(e, left, e.index(size)), isFirst, isLast};
 }
 
-int64_t depthBlockSize(Emission &e, const RegisterTile &tile, Value depth, int64_t most) {
+int64_t depthBlockSize(Value depth, int64_t most, int64_t step) {
   // Blocks of about equal sizes.
   int64_t k = std::max<int64_t>(1, getConstantIntValue(depth).value_or(most));
-  return llvm::alignTo(llvm::divideCeil(k, llvm::divideCeil(k, most)), tile.lanes);
+  return llvm::alignTo(llvm::divideCeil(k, llvm::divideCeil(k, most)), step);
 }
 
 Value depthBlockCount(Emission &e, Value depth, int64_t size) {
@@ -110,7 +110,9 @@ TiledGemm::TiledGemm(Emission &e, const Matrix &a, const Matrix &b, bool transpo
   int64_t bytes = epilogue.compute().getIntOrFloatBitWidth() / 8;
   int64_t most = e.machine.tileDepth(epilogue.compute()); // blocks of K have equal sizes
   oneBlock = known(depth, most + 1) <= most;
-  blockDepth = depthBlockSize(e, tile, depth, most);
+  // A transposed B in panels is packed from one of them after the other.
+  bool alongPanels = b.panel && transposeB;
+  blockDepth = depthBlockSize(depth, most, alongPanels ? b.panel : tile.lanes);
   panels.pitch = blockDepth * tile.rows + 64 / bytes; // not a power of two
   stripPanels = 4;
   int64_t strip = stripPanels * tile.rows;
@@ -149,6 +151,17 @@ void TiledGemm::multiply(Value firstRow, Value rows, const DepthBlock &block, Va
     Value column = columnOf(panel);
     columnPanels->visit(e, panel, [&](const RegisterTile &tile, int64_t width) {
       SmallVector<Value> masks = columnMasks(e, tile, column, epilogue.c.columns, width);
+      auto multiply = [&](const Panels &panels) {
+        multiplyStrip(e, tile, panels, position, epilogue, block, firstRow, from, to, column, masks,
+                      [&](Value rowPanel) { prefetch(panel, rowPanel, rowPanels, block); });
+      };
+      // What already lies in memory as the micro-kernel reads it.
+      if (b.panel && !transposeB && width == b.panel && b.type() == epilogue.compute()) {
+        Panels inPlace = panels;
+        inPlace.b = b.flat;
+        inPlace.bPosition = b.place(e, block.start, column);
+        return multiply(inPlace);
+      }
       Value before = memref::LoadOp::create(e.builder, e.loc, packedPanel, ValueRange{zero});
       Value isNew =
           arith::CmpIOp::create(e.builder, e.loc, arith::CmpIPredicate::ne, before, panel);
@@ -159,8 +172,7 @@ void TiledGemm::multiply(Value firstRow, Value rows, const DepthBlock &block, Va
         packColumns(e, tile, b, transposeB, column, block, masks, panels.b);
         memref::StoreOp::create(e.builder, e.loc, panel, packedPanel, ValueRange{zero});
       }
-      multiplyStrip(e, tile, panels, position, epilogue, block, firstRow, from, to, column, masks,
-                    [&](Value rowPanel) { prefetch(panel, rowPanel, rowPanels, block); });
+      multiply(panels);
     });
   });
 }
@@ -172,7 +184,10 @@ void TiledGemm::prefetch(Value panel, Value part, Value parts, const DepthBlock 
   Value next = add(e, panel, 1);
   Value column = columnOf(next);
   Value lines = ceilDivide(e, block.size, line);
-  Value count = transposeB ? mul(e, lines, tile.columns()) : block.size;
+  int64_t panelLines = llvm::divideCeil(tile.columns() * b.panel, line); // of a square of a panel
+  Value count = b.panel      ? mul(e, ceilDivide(e, block.size, b.panel), panelLines)
+                : transposeB ? mul(e, lines, tile.columns())
+                             : block.size;
   Value from = divide(e, mul(e, count, part), parts);
   Value to = divide(e, mul(e, count, add(e, part, 1)), parts);
   auto exists = scf::IfOp::create(e.builder, e.loc, less(e, next, columnPanels->count),
@@ -185,6 +200,19 @@ void TiledGemm::prefetch(Value panel, Value part, Value parts, const DepthBlock 
                                ValueRange{add(e, b.position(e, row), column)}, /*isWrite=*/false,
                                /*localityHint=*/2, /*isDataCache=*/true);
   };
+  if (b.panel) {
+    // Squares as long as they are wide: they follow each other in a panel of B, or stand in one
+    // panel after the other.
+    e.forLoop(from, to, 1, [&](Value i) {
+      Value step = mul(e, divide(e, i, e.index(panelLines)), b.panel);
+      Value start = add(e, block.start, step);
+      Value place = transposeB ? b.place(e, column, start) : b.place(e, start, column);
+      Value inSquare = mul(e, remainder(e, i, e.index(panelLines)), line);
+      memref::PrefetchOp::create(e.builder, e.loc, b.flat, ValueRange{add(e, place, inSquare)},
+                                 /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+    });
+    return;
+  }
   if (!transposeB) {
     e.forLoop(from, to, 1, [&](Value i) {
       for (int64_t j = 0; j < tile.columns(); j += line)

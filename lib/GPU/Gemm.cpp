@@ -36,6 +36,9 @@ void shareSizes(Problem &problem) {
 LogicalResult check(Operation *op, ValueRange operands) {
   if (failed(checkRows(op, operands)))
     return failure();
+  if (auto gemm = dyn_cast<kernel::GemmOp>(op); gemm && (gemm.getPanelsB() || gemm.getPanelsC()))
+    return op->emitOpError("has no emitter for GPUs on matrices in panels; compile with "
+                           "--layout=rows");
   Type compute = computeType(cast<MemRefType>(operands[0].getType()).getElementType());
   for (Value operand : operands) {
     Type element = cast<MemRefType>(operand.getType()).getElementType();

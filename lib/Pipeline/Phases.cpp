@@ -53,6 +53,12 @@ static void buildPrecision(OpPassManager &manager, const Options &options) {
   manager.addPass(kernels::createPrecision({isStored ? options.precision : "f32"}));
 }
 
+static void buildLayout(OpPassManager &manager, const Options &options) {
+  // What a GPU takes lies in rows, and both share the files that weights come from.
+  if (options.layout == "panels" && !options.hasGPU())
+    manager.addPass(cpu::createLayout({options.cpu, options.machine}));
+}
+
 static void buildBuffers(OpPassManager &manager, const Options &) {
   kernels::addBuffersPasses(manager);
 }
@@ -99,6 +105,10 @@ ArrayRef<Phase> phases() {
        "kernel, linalg", "kernel, linalg",
        "what may be bf16 is, where that was asked for; master weights and sums are f32",
        buildPrecision},
+      {"layout",
+       "parameters, their moments and gradients lie in memory as the micro-kernels read them",
+       "kernel, linalg", "kernel, linalg",
+       "products of large matrices read and write parameters in place, in panels", buildLayout},
       {"buffers", "tensors become memory: arguments, and places in one arena", "tensors", "memrefs",
        "no allocation at run time; the arena's size is a closed formula of the dimensions",
        buildBuffers},
@@ -148,6 +158,8 @@ struct PhaseOptions : PassPipelineOptions<PhaseOptions> {
       llvm::cl::init("")};
   Option<std::string> precision{*this, "precision", llvm::cl::desc("f32, tf32, bf16 or auto"),
                                 llvm::cl::init("auto")};
+  Option<std::string> layout{*this, "layout", llvm::cl::desc("of parameters: panels or rows"),
+                             llvm::cl::init("panels")};
   ListOption<std::string> targets{*this, "targets",
                                   llvm::cl::desc("cpu, or architectures of GPUs")};
   ListOption<std::string> programs{*this, "programs", llvm::cl::desc("programs to derive")};
@@ -166,6 +178,7 @@ void registerPhases() {
       options.cpu = given.cpu;
       options.machine = given.machine;
       options.precision = given.precision;
+      options.layout = given.layout;
       options.targets.assign(given.targets.begin(), given.targets.end());
       options.programs.assign(given.programs.begin(), given.programs.end());
       options.shape.assign(given.shape.begin(), given.shape.end());

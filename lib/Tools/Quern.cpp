@@ -35,7 +35,7 @@ namespace {
 /// The options of `compile` as they stand on the command line.
 struct CompileCommand {
   CompileOptions options;
-  std::string emit = "exe";
+  std::string emit = "exe", layout = "auto";
   std::vector<std::string> targets{"cpu"}, gpus{"native"};
   CLI::Option *gpuOption = nullptr;
 
@@ -110,6 +110,14 @@ void CompileCommand::add(CLI::App &app) {
          "round their factors to TF32 (--target=nvidia)")
       ->check([](const std::string &value) {
         return isOneOf(value, "auto, f32, tf32, bf16", "precision");
+      })
+      ->capture_default_str();
+  app.add_option("--layout", layout,
+                 "how parameters lie in memory: rows; panels, where the processor's products read "
+                 "them so; or auto: panels in programs of the CPU alone, rows in a library, which "
+                 "hands out pointers to them")
+      ->check([](const std::string &value) {
+        return isOneOf(value, "auto, panels, rows", "layout");
       })
       ->capture_default_str();
   app.add_option("--stop-after", options.stopAfter,
@@ -211,6 +219,13 @@ int CompileCommand::run() {
            "targets\n";
     return 1;
   }
+  if (layout == "panels" && options.pipeline.hasGPU()) {
+    llvm::errs() << "quern: error: --layout=panels is for --target=cpu alone: GPUs take parameters "
+                    "in rows; leave --layout or --target=nvidia out\n";
+    return 1;
+  }
+  bool isLibrary = options.emit == Emit::Library || options.emit == Emit::Object;
+  options.pipeline.layout = layout != "auto" ? layout : isLibrary ? "rows" : "panels";
   if (options.output.empty())
     options.output = defaultOutput(options);
   bool isText = options.emit == Emit::Assembly || options.emit == Emit::LLVMIR ||

@@ -42,6 +42,7 @@ struct Parameter {
   bool decay = true;
   std::string initializer; // zeros, ones, normal, uniform, residual
   double scale = 0;
+  Panels panels; // how programs of the host keep it, its moments and its gradient
 
   bool perLayer() const { return file.find("{layer}") != std::string::npos; }
   /// The name in a file of layer `layer` (or of the whole, which has no {layer}).

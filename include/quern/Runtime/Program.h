@@ -31,6 +31,10 @@
 ///   f32; arguments have the types listed.
 /// - `device` is there when device programs are; their memory is laid out as the host's is, but for
 ///   arguments that say `"device_type": "bf16"` beside their `type`, the host's.
+/// - a parameter with `"panels": {"width": 24, "side": "columns"}` or `"rows"` lies in all programs
+///   of the host, with its moments and its gradient, in panels: each matrix [R, C] of columns, its
+///   element (r, c) at p R + r min(24, C - p) + (c - p) with p = c - c mod 24; of rows, the
+///   transposed matrix so. All other tensors are row-major.
 /// - `layers` is 0 for a parameter outside rolled layers; otherwise it is the leading dimension of
 ///   `shape`. A `file` that contains `{layer}` names one tensor a layer; without it the file holds
 ///   the stacked tensor. `context` is 0 when the text sets no limit; `vocabulary` is the size of
@@ -88,7 +92,8 @@ typedef struct quern_descriptor {
 
 typedef struct quern_program {
   const char *name; /* NULL ends the table */
-  /* Runs the program. `arguments[i]` is argument i of the JSON description; dense, row-major.
+  /* Runs the program. `arguments[i]` is argument i of the JSON description; dense, row-major
+   * but for parameters in panels.
    * `arena` is scratch memory of at least `arena_bytes(arguments)` bytes, 64-byte aligned, whose
    * content does not matter. Uses OpenMP's current number of threads; the result has the same bits
    * for any of them. */
