@@ -113,8 +113,8 @@ void packColumns(Emission &e, const RegisterTile &tile, const Matrix &b, bool tr
   e.forLoop(e.index(0), block.size, b.panel, [&](Value before) {
     Value first = add(e, block.start, before);
     Value left = sub(e, block.size, before);
-    DepthBlock part{first, wholePanels ? e.index(b.panel) : minimum(e, e.index(b.panel), left),
-                    {}, {}};
+    DepthBlock part{
+        first, wholePanels ? e.index(b.panel) : minimum(e, e.index(b.panel), left), {}, {}};
     auto start = [&](Value row) { return b.place(e, row, first); };
     packTransposedColumns(e, tile, b, column, part, before, start, panel);
   });

@@ -80,8 +80,7 @@ private:
   /// Memory that nobody has written yet may be any, and one op stands for many.
   static bool counts(Value value) {
     auto type = dyn_cast<ShapedType>(value.getType());
-    return type && type.hasRank() && type.getRank() >= 2 &&
-           !value.getDefiningOp<tensor::EmptyOp>();
+    return type && type.hasRank() && type.getRank() >= 2 && !value.getDefiningOp<tensor::EmptyOp>();
   }
   void unite(Value a, Value b) {
     if (counts(a) && counts(b))
@@ -163,9 +162,8 @@ void Classes::visit(Operation *op) {
           exclude(op.getDest()), exclude(op.getSource());
       })
       .Case([&](scf::ForOp op) {
-        for (auto [init, argument, result, next] :
-             llvm::zip_equal(op.getInitArgs(), op.getRegionIterArgs(), op.getResults(),
-                             op.getYieldedValues()))
+        for (auto [init, argument, result, next] : llvm::zip_equal(
+                 op.getInitArgs(), op.getRegionIterArgs(), op.getResults(), op.getYieldedValues()))
           unite({argument, init, result, next});
       })
       .Case([&](kernel::AdamWOp op) {

@@ -49,8 +49,10 @@ static Parameter parameterOf(const Json &entry) {
   };
   if (entry.contains("panels")) {
     const Json &panels = entry.at("panels");
-    parameter.panels = {panels.at("width").get<int64_t>(),
-                        panels.at("side").get<std::string>() == "rows"};
+    auto side = panels.at("side").get<std::string>();
+    if (side != "rows" && side != "columns")
+      throw fail("has panels of '" + side + "', which are neither rows nor columns");
+    parameter.panels = {panels.at("width").get<int64_t>(), side == "rows"};
     size_t dimensions = parameter.shape.size();
     if (parameter.panels.width < 1 || dimensions < 2 || dimensions > (parameter.layers ? 3 : 2))
       throw fail("is no matrix in panels");

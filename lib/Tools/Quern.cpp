@@ -116,9 +116,8 @@ void CompileCommand::add(CLI::App &app) {
                  "how parameters lie in memory: rows; panels, where the processor's products read "
                  "them so; or auto: panels in programs of the CPU alone, rows in a library, which "
                  "hands out pointers to them")
-      ->check([](const std::string &value) {
-        return isOneOf(value, "auto, panels, rows", "layout");
-      })
+      ->check(
+          [](const std::string &value) { return isOneOf(value, "auto, panels, rows", "layout"); })
       ->capture_default_str();
   app.add_option("--stop-after", options.stopAfter,
                  "stop after this phase ('quern phases' lists them) and write the module's text")

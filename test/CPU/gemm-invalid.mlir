@@ -29,3 +29,19 @@ func.func @batch(%a: memref<2x4x8xi8>, %b: memref<2x8x4xi8>, %c: memref<2x4x4xi8
   kernel.batch_gemm %a, %b into %c : (memref<2x4x8xi8>, memref<2x8x4xi8>, memref<2x4x4xi8>) -> ()
   return
 }
+
+// -----
+
+func.func @wide(%a: memref<4x8xf32>, %b: memref<8x48xf32>, %c: memref<4x48xf32>) {
+  // expected-error @+1 {{has panels of 7, and the tile of}}
+  kernel.gemm %a, %b into %c {panels_b = #kernel.panels<7 columns>} : (memref<4x8xf32>, memref<8x48xf32>, memref<4x48xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @strided(%a: memref<4x8xf32>, %b: memref<4x48xf32>, %c: memref<8x48xf32, strided<[50, 1]>>) {
+  // expected-error @+1 {{takes panels of a dense matrix, not of 'memref<8x48xf32, strided<[50, 1]>>'}}
+  kernel.gemm %a, %b into %c {transpose_a, panels_c = #kernel.panels<7 rows>} : (memref<4x8xf32>, memref<4x48xf32>, memref<8x48xf32, strided<[50, 1]>>) -> ()
+  return
+}

@@ -24,3 +24,12 @@ func.func @columns(%a: memref<2x4x8xf32, strided<[32, 1, 4]>>, %b: memref<2x8x4x
   kernel.batch_gemm %a, %b into %c : (memref<2x4x8xf32, strided<[32, 1, 4]>>, memref<2x8x4xf32>, memref<2x4x4xf32>) -> ()
   return
 }
+
+// -----
+
+func.func @panels(%a: memref<4x8xf32>, %b: memref<8x48xf32>, %c: memref<4x48xf32>, %arena: memref<?xi8> {quern.arena})
+    attributes {quern.target = "sm_80"} {
+  // expected-error @+1 {{has no emitter for GPUs on matrices in panels; compile with --layout=rows}}
+  kernel.gemm %a, %b into %c {panels_b = #kernel.panels<24 columns>} : (memref<4x8xf32>, memref<8x48xf32>, memref<4x48xf32>) -> ()
+  return
+}

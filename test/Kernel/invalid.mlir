@@ -449,3 +449,35 @@ func.func @f(%l: memref<2x9xf32>, %r: memref<f64>, %i: memref<i64>, %t: memref<3
       : (memref<2x9xf32>, memref<f64>, memref<i64>, memref<f64>, memref<i64>, memref<i64>, memref<3xi32>, memref<3xi32>) -> ()
   return
 }
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<4x3xf32>, %c: memref<8x3xf32>) {
+  // expected-error @below {{panels_b excludes transpose_a}}
+  kernel.gemm %a, %b into %c {transpose_a, panels_b = #kernel.panels<2 rows>} : (memref<4x8xf32>, memref<4x3xf32>, memref<8x3xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>) {
+  // expected-error @below {{panels_c needs transpose_a and excludes epilogues other than accumulate}}
+  kernel.gemm %a, %b into %c {panels_c = #kernel.panels<2 rows>} : (memref<4x8xf32>, memref<8x3xf32>, memref<4x3xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<4x3xf32>, %bias: memref<3xf32>, %c: memref<8x3xf32>) {
+  // expected-error @below {{panels_c needs transpose_a and excludes epilogues other than accumulate}}
+  kernel.gemm %a, %b bias %bias into %c {transpose_a, panels_c = #kernel.panels<2 rows>} : (memref<4x8xf32>, memref<4x3xf32>, memref<3xf32>, memref<8x3xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>) {
+  // expected-error @below {{panels are 1 or more wide, not 0}}
+  kernel.gemm %a, %b into %c {panels_b = #kernel.panels<0 rows>} : (memref<4x8xf32>, memref<8x3xf32>, memref<4x3xf32>) -> ()
+  return
+}
