@@ -63,10 +63,13 @@ def EmitCPU : Pass<"quern-emit-cpu", "::mlir::ModuleOp"> {
     }
     func.func private @f.threads(...) {
       func.call @kernel.softmax.0(%x, %y, %scratch, %thread, %threads)
-      omp.barrier
       return
     }
     ```
+
+    Before a kernel that touches what one before it writes, or writes what one before it touches, all threads wait for each other
+    (`omp.barrier`); a kernel that does neither begins while others still work on those before it. Parts of the arena are told apart by
+    `quern.place`, which quern-plan-arena gives them.
 
     Kernels with equal types and attributes share one function. Shared scratch of the kernels is taken from the end
     of the argument marked `quern.arena`, and `@f.arena_bytes`, when it exists, grows by as much.
@@ -78,6 +81,7 @@ def EmitCPU : Pass<"quern-emit-cpu", "::mlir::ModuleOp"> {
            "changes to the model of the processor, such as l2=1M,tile-rows=2">
   ];
   let statistics = [Statistic<"numKernels", "kernels", "kernel calls">,
+                    Statistic<"numBarriers", "barriers", "barriers between kernels">,
                     Statistic<"numFunctions", "kernel-functions", "distinct kernel functions">];
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect",

@@ -66,7 +66,8 @@ def PlanArena : Pass<"quern-plan-arena", "::mlir::ModuleOp"> {
     Buffers whose lives do not overlap share memory. Sizes are products of a constant and dynamic dimensions; buffers with the
     same dynamic factor share one region of the arena, so its size stays a closed formula: the sum over
     regions of a constant times the factor. The program gets an argument `%arena` with the attribute `quern.arena`, and a function
-    `@<program>.arena_bytes` evaluates the formula.
+    `@<program>.arena_bytes` evaluates the formula. Each view of the arena says by `quern.place = [region, begin, end]`, the last two
+    in bytes times the region's factor, which part of it it is.
 
     ```mlir
     func.func @f(%x: memref<?x768xf32>) attributes {quern.program} {
@@ -74,7 +75,7 @@ def PlanArena : Pass<"quern-plan-arena", "::mlir::ModuleOp"> {
       ...
     // becomes
     func.func @f(%x: memref<?x768xf32>, %arena: memref<?xi8> {quern.arena}) attributes {quern.program} {
-      %0 = memref.view %arena[%offset][%n] : memref<?xi8> to memref<?x3072xf32>
+      %0 = memref.view %arena[%offset][%n] {quern.place = array<i64: 0, 0, 12288>} : memref<?xi8> to memref<?x3072xf32>
       ...
     func.func @f.arena_bytes(%x: memref<?x768xf32>) -> i64
     ```
