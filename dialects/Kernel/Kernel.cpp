@@ -161,8 +161,10 @@ LogicalResult PanelsAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitEr
 }
 
 LogicalResult GemmOp::verify() {
-  if (failed(outputsBetween(*this, getOutputs(), 1, 2)))
+  if (!hasRegion() && failed(outputsBetween(*this, getOutputs(), 1, 2)))
     return failure();
+  if (hasRegion() && getOutputs().empty())
+    return emitOpError("takes an output or more");
   if (shaped(getA()).getRank() < 2 || shaped(getB()).getRank() < 2)
     return emitOpError("multiplies tensors of rank 2 or more");
   if (getTransposeA() && getTransposeB())
@@ -170,12 +172,12 @@ LogicalResult GemmOp::verify() {
   if (!getTransposeA() && shaped(getB()).getRank() != 2)
     return emitOpError("B has rank ") << shaped(getB()).getRank() << ", not 2";
   if (getAccumulate() && (getBias() || getResidual() || getOutputs().size() > 1 ||
-                          getActivation() != Activation::None))
+                          getActivation() != Activation::None || hasRegion()))
     return emitOpError("accumulate excludes the other epilogues");
   if (getPanelsB() && getTransposeA())
     return emitOpError("panels_b excludes transpose_a");
   if (getPanelsC() && (!getTransposeA() || getBias() || getResidual() || getOutputs().size() > 1 ||
-                       getActivation() != Activation::None))
+                       getActivation() != Activation::None || hasRegion()))
     return emitOpError("panels_c needs transpose_a and excludes epilogues other than accumulate");
   ArrayRef<int64_t> b = shaped(getB()).getShape();
   int64_t columns = getTransposeB() ? b[0] : b.back();
@@ -199,7 +201,7 @@ LogicalResult GemmOp::verify() {
   if (getResidual() &&
       failed(sameShape(*this, getResidual(), getOutputs()[0], "residual and output")))
     return failure();
-  return success();
+  return verifyEpilogue();
 }
 
 LogicalResult BatchGemmOp::verify() {
@@ -437,6 +439,12 @@ LogicalResult SampleOp::verify() {
              << output.getType() << " does not fit logits " << getLogits().getType();
   return success();
 }
+
+namespace quern::kernel {
+// Epilogue.cpp
+ParseResult parseEpilogue(OpAsmParser &parser, Region &region);
+void printEpilogue(OpAsmPrinter &printer, Operation *op, Region &region);
+} // namespace quern::kernel
 
 #define GET_OP_CLASSES
 #include "dialects/Kernel/KernelOps.cpp.inc"

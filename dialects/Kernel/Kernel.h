@@ -30,6 +30,12 @@
 #include "dialects/Kernel/KernelOps.h.inc"
 
 namespace quern::kernel {
+/// The type in which kernels compute with elements of this one: f32 for 16-bit floats.
+mlir::Type computeType(mlir::Type element);
+
+/// Whether the region of a product may hold the op: (C6) of `kernel.gemm`.
+bool isEpilogueOp(mlir::Operation &op);
+
 /// Makes the kernel ops known to one-shot bufferization.
 void registerBufferization(mlir::DialectRegistry &registry);
 } // namespace quern::kernel

@@ -10,6 +10,7 @@
 include "KernelDialect.td"
 include "mlir/IR/AttrTypeBase.td"
 include "mlir/IR/EnumAttr.td"
+include "mlir/IR/OpAsmInterface.td"
 include "mlir/Interfaces/DestinationStyleOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 
@@ -61,7 +62,8 @@ class Kernel_Op<string mnemonic, list<Trait> traits = []>
   let extraClassDeclaration = declarations;
 }
 
-def Kernel_GemmOp : Kernel_Op<"gemm", [AttrSizedOperandSegments]> {
+def Kernel_GemmOp : Kernel_Op<"gemm", [AttrSizedOperandSegments, IsolatedFromAbove,
+    DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmBlockArgumentNames"]>]> {
   let summary = "matrix product with an epilogue";
   let description = [{
     `C = activation(op(A) op(B) + bias) + residual`, plus the old C when `accumulate` is set;
@@ -79,23 +81,66 @@ def Kernel_GemmOp : Kernel_Op<"gemm", [AttrSizedOperandSegments]> {
 
     `panels_b` says that B (without transpose_a), and `panels_c` that C (with it, and without other epilogues than accumulate), lies in
     memory as panels. Only the CPU takes them.
+
+    **A region** says any other epilogue. Its block takes an element of the value above, then the element of each operand of `with`: at
+    the same row and column of one of C's shape, of the same column of one of [N], or the only one of rank 0. It yields the element of
+    each output; a second output is then what the region yields for it, and no longer the sum. SwiGLU in the product of `up`, which
+    is kept for the backward pass:
+
+    ```mlir
+    %y, %u = kernel.gemm %x, %up with %gate into %0, %1 {transpose_b} : (...) -> (tensor<?x1536xf32>, tensor<?x1536xf32>)
+        epilogue (%sum: f32, %g: f32) {
+      %one = arith.constant 1.0 : f32
+      %2 = arith.negf %g : f32
+      %3 = math.exp %2 : f32
+      %4 = arith.addf %3, %one : f32
+      %5 = arith.divf %g, %4 : f32
+      %6 = arith.mulf %5, %sum : f32
+      kernel.yield %6, %sum : f32, f32
+    }
+    ```
+
+    The elements of a row and column are read before any output is written there. So an output may lie in the memory of an operand of
+    `with` of its shape, exactly: the update of a parameter and its moments in the product that makes its gradient. The region comes
+    after the attributes rather than in their place: these are what graphs are searched for, what accumulators of every target have a
+    fast form for, and what most products need; they are not written out as a region that each of these would have to recognize again.
+
+    (C1) Operands of `with` need a region. (C2) Each of them is of C's shape, of [N], or of rank 0. (C3) The block has an argument for the
+    value, then one for each of them, of its element type; for 16-bit floats that is f32, to which they are widened. (C4) It ends in
+    `kernel.yield` with one value for each output, of its element type or, for 16-bit floats, f32. (C5) Outputs have one shape. (C6) Ops
+    of the block are elementwise ones of arith and math on numbers, and no divisions of integers: those of vectors may be under a mask.
   }];
   let arguments = (ins Kernel_Buffer:$a, Kernel_Buffer:$b, Optional<Kernel_Buffer>:$bias,
-      Optional<Kernel_Buffer>:$residual, Variadic<Kernel_Buffer>:$outputs,
+      Optional<Kernel_Buffer>:$residual, Variadic<Kernel_Buffer>:$extras, Variadic<Kernel_Buffer>:$outputs,
       UnitAttr:$transpose_a, UnitAttr:$transpose_b, UnitAttr:$accumulate,
       DefaultValuedAttr<Kernel_Activation, "Activation::None">:$activation,
       OptionalAttr<Kernel_Panels>:$panels_b, OptionalAttr<Kernel_Panels>:$panels_c);
-  let builders = [OpBuilder<(ins "::mlir::TypeRange":$types, "::mlir::Value":$a, "::mlir::Value":$b,
-      "::mlir::Value":$bias, "::mlir::Value":$residual, "::mlir::ValueRange":$outputs,
-      CArg<"bool", "false">:$transpose_a, CArg<"bool", "false">:$transpose_b,
+  let regions = (region MaxSizedRegion<1>:$epilogue);
+  let builders = [OpBuilder<(ins "::mlir::TypeRange":$types, "::mlir::Value":$a, "::mlir::Value":$b, "::mlir::Value":$bias,
+      "::mlir::Value":$residual, "::mlir::ValueRange":$outputs, CArg<"bool", "false">:$transposeA, CArg<"bool", "false">:$transposeB,
       CArg<"bool", "false">:$accumulate, CArg<"Activation", "Activation::None">:$activation), [{
-    build($_builder, $_state, types, a, b, bias, residual, outputs, transpose_a, transpose_b,
-          accumulate, activation, PanelsAttr(), PanelsAttr());
+    build($_builder, $_state, types, a, b, bias, residual, /*extras=*/::mlir::ValueRange(), outputs, transposeA, transposeB, accumulate,
+          activation, PanelsAttr(), PanelsAttr());
   }]>];
-  let assemblyFormat = [{
-    $a `,` $b (`bias` $bias^)? (`residual` $residual^)? `into` $outputs attr-dict
-    `:` functional-type(operands, results)
+  let extraClassDeclaration = declarations # [{
+    /// Whether a region says what becomes of the value.
+    bool hasRegion() { return !getEpilogue().empty(); }
+    /// The block of the region, without its ops, for the operands that the op has.
+    ::mlir::Block *addRegionBlock();
+    /// (C1) to (C6).
+    ::llvm::LogicalResult verifyEpilogue();
   }];
+  let assemblyFormat = [{
+    $a `,` $b (`bias` $bias^)? (`residual` $residual^)? (`with` $extras^)? `into` $outputs attr-dict
+    `:` functional-type(operands, results) (`epilogue` custom<Epilogue>($epilogue)^)?
+  }];
+}
+
+def Kernel_YieldOp : Op<Kernel_Dialect, "yield", [Pure, Terminator, HasParent<"GemmOp">]> {
+  let summary = "what the region of a product makes of an element";
+  let description = "One value for each output of the `kernel.gemm` around it.";
+  let arguments = (ins Variadic<AnyType>:$values);
+  let assemblyFormat = "attr-dict ($values^ `:` type($values))?";
 }
 
 def Kernel_BatchGemmOp : Kernel_Op<"batch_gemm"> {

@@ -74,10 +74,34 @@ bool isOfRows(kernel::PanelsAttr panels) {
 
 } // namespace
 
+/// What a region reads and writes may be of any type that vectors have.
+static LogicalResult checkRegion(kernel::GemmOp op, ValueRange buffers) {
+  for (Value buffer : buffers) {
+    auto type = cast<MemRefType>(buffer.getType());
+    Type element = type.getElementType();
+    bool isBytes = element.isF32() || element.isF64() || element.isBF16() ||
+                   (element.isInteger() && element.getIntOrFloatBitWidth() % 8 == 0);
+    if (type.getRank() > 0 && !isBytes)
+      return op.emitOpError("has a region on elements of type ")
+             << element << ", which has no emitter for the CPU; use f32, f64, bf16 or integers of "
+             << "whole bytes";
+    if (!hasContiguousRows(buffer))
+      return op.emitOpError("needs contiguous rows (a last stride of 1), not ") << type;
+  }
+  return success();
+}
+
 LogicalResult emit(kernel::GemmOp op, ValueRange operands, Emission &e) {
-  if (failed(check(op, operands)))
-    return failure();
   kernel::GemmOp::Adaptor in(operands, op);
+  if (op.hasRegion()) {
+    SmallVector<Value> factors(
+        operands.take_front(operands.size() - in.getExtras().size() - in.getOutputs().size()));
+    if (failed(check(op, factors)) || failed(checkRegion(op, in.getExtras())) ||
+        failed(checkRegion(op, in.getOutputs())))
+      return failure();
+  } else if (failed(check(op, operands))) {
+    return failure();
+  }
   if (failed(checkPanels(op, in.getB(), op.getPanelsBAttr(), e)) ||
       failed(checkPanels(op, in.getOutputs()[0], op.getPanelsCAttr(), e)))
     return failure();
@@ -89,7 +113,9 @@ LogicalResult emit(kernel::GemmOp op, ValueRange operands, Emission &e) {
   epilogue.accumulate = op.getAccumulate();
   if (in.getBias())
     epilogue.bias = Matrix(e, in.getBias()).flat;
-  if (in.getOutputs().size() > 1)
+  if (op.hasRegion())
+    epilogue.region.emplace(e, op, in, e.machine.lanes(op.getEpilogue().getArgument(0).getType()));
+  else if (in.getOutputs().size() > 1)
     epilogue.preactivation = Matrix(e, in.getOutputs()[1]);
   if (in.getResidual())
     epilogue.residual = Matrix(e, in.getResidual());

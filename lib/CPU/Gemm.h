@@ -8,6 +8,7 @@
 #define QUERN_LIB_CPU_GEMM_H
 
 #include "MicroKernel.h"
+#include "VectorBlock.h"
 #include "dialects/Kernel/Kernel.h"
 #include "quern/Emission/Views.h"
 
@@ -69,6 +70,33 @@ struct PartialSums {
   int64_t pitch;
 };
 
+/// The region of a product: what becomes of a value, with the elements of other operands.
+class EpilogueRegion {
+public:
+  /// For vectors of `lanes` elements. What does not depend on them is written here.
+  EpilogueRegion(Emission &e, kernel::GemmOp op, kernel::GemmOp::Adaptor in, int64_t lanes);
+
+  /// The type of sums.
+  mlir::Type compute() const { return block->getArgument(0).getType(); }
+
+  /// Whether it reads elements that may lie where an output's do.
+  bool readsMatrices() const;
+
+  /// Writes the outputs for one vector of values: at `row` and the lanes from `column` on.
+  void store(Emission &e, mlir::Value value, mlir::Value row, mlir::Value column,
+             mlir::Value mask) const;
+
+private:
+  struct Operand {
+    std::optional<Matrix> matrix; ///< of C's shape
+    mlir::Value vector;           ///< rank 1, an element a column; neither where all share a number
+  };
+  mlir::Block *block;
+  llvm::SmallVector<Operand> operands;
+  llvm::SmallVector<Matrix> outputs;
+  VectorBlock values;
+};
+
 /// What happens to a product before it is C.
 struct Epilogue {
   Matrix c;
@@ -76,10 +104,18 @@ struct Epilogue {
   mlir::Value bias; ///< rank 1, or null
   kernel::Activation activation = kernel::Activation::None;
   bool accumulate = false;
-  std::optional<PartialSums> partial; ///< none: C itself holds them
+  std::optional<EpilogueRegion> region; ///< the last thing that happens
+  std::optional<PartialSums> partial;   ///< none: C itself holds them
 
   /// The type of sums: f32 where C is bf16.
-  mlir::Type compute() const { return emission::computeType(c.type()); }
+  mlir::Type compute() const {
+    return region ? region->compute() : emission::computeType(c.type());
+  }
+  /// Whether C cannot hold sums over some blocks of K: it has another type, or may be memory that
+  /// the region reads after them.
+  bool keepsSumsApart() const {
+    return compute() != c.type() || (region && region->readsMatrices());
+  }
 };
 
 /// A part of the depth K of a product.

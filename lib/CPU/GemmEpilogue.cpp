@@ -106,11 +106,14 @@ void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, V
       if (epilogue.residual)
         value = plus(
             value, load(e, type, epilogue.residual->flat, elsewhere(*epilogue.residual), masks[j]));
-      store(e, value, epilogue.c.flat, add(e, c, shift), masks[j]);
+      if (epilogue.region)
+        epilogue.region->store(e, value, row, add(e, column, shift), masks[j]);
+      else
+        store(e, value, epilogue.c.flat, add(e, c, shift), masks[j]);
     }
   };
   bool plain = !isApart && !epilogue.bias && !epilogue.preactivation && !epilogue.residual &&
-               epilogue.activation == kernel::Activation::None;
+               epilogue.activation == kernel::Activation::None && !epilogue.region;
   if (plain || !block.isLast)
     return plain ? storePartial() : storeFinal();
   auto choice = scf::IfOp::create(e.builder, e.loc, block.isLast, /*withElseRegion=*/true);

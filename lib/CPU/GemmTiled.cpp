@@ -246,7 +246,7 @@ void TiledGemm::emit() {
   panels.product = e.privateScratch(buffer(tile.rows * tile.columns(), element));
   packedPanel = e.privateScratch(buffer(1, e.builder.getIndexType()));
 
-  bool hasPartialSums = element != epilogue.c.type() && !oneBlock;
+  bool hasPartialSums = epilogue.keepsSumsApart() && !oneBlock;
   ColumnStrips strips(tile, epilogue.c.columns, hasPartialSums, /*most=*/1024);
   if (hasPartialSums)
     epilogue.partial = {

@@ -9,7 +9,8 @@
 // On memrefs a kernel writes: it stays, and twice the same is not once.
 // CHECK-LABEL: @products
 func.func @products(%a: !slice, %b: memref<8x3xf32>, %bias: memref<3xf32>, %c: memref<?x3xf32>, %z: memref<?x3xf32>,
-                    %w: memref<8x3xf32>, %p: memref<2x?x4xf32>, %q: memref<2x4x5xf32>, %r: memref<2x?x5xf32>) {
+                    %w: memref<8x3xf32>, %p: memref<2x?x4xf32>, %q: memref<2x4x5xf32>, %r: memref<2x?x5xf32>,
+                    %n: memref<3x8xf32>, %h: memref<?x3xbf16>, %o: memref<f64>) {
   // CHECK: kernel.gemm
   kernel.gemm %a, %b into %c : (!slice, memref<8x3xf32>, memref<?x3xf32>) -> ()
   // CHECK: kernel.gemm
@@ -19,6 +20,19 @@ func.func @products(%a: !slice, %b: memref<8x3xf32>, %bias: memref<3xf32>, %c: m
       : (!slice, memref<8x3xf32>, memref<3xf32>, memref<?x3xf32>, memref<?x3xf32>, memref<?x3xf32>) -> ()
   // CHECK: kernel.gemm %{{.*}}, %{{.*}} into %{{.*}} {accumulate, transpose_a} :
   kernel.gemm %a, %c into %w {accumulate, transpose_a} : (!slice, memref<?x3xf32>, memref<8x3xf32>) -> ()
+  // CHECK: kernel.gemm %{{.*}}, %{{.*}} bias %{{.*}} with %{{.*}}, %{{.*}} into %{{.*}} {transpose_b} : {{.*}} -> () epilogue (%sum: f32, %x: f32, %x_0: f64) {
+  // CHECK-NEXT: arith.constant 2.000000e+00
+  // CHECK: kernel.yield %{{.*}} : f32
+  kernel.gemm %a, %n bias %bias with %h, %o into %c {transpose_b}
+      : (!slice, memref<3x8xf32>, memref<3xf32>, memref<?x3xbf16>, memref<f64>, memref<?x3xf32>) -> ()
+      epilogue (%sum: f32, %x: f32, %scale: f64) {
+    %two = arith.constant 2.0 : f32
+    %0 = arith.truncf %scale : f64 to f32
+    %1 = arith.mulf %x, %two : f32
+    %2 = arith.mulf %1, %0 : f32
+    %3 = arith.addf %sum, %2 : f32
+    kernel.yield %3 : f32
+  }
   // CHECK: kernel.batch_gemm
   kernel.batch_gemm %p, %q into %r : (memref<2x?x4xf32>, memref<2x4x5xf32>, memref<2x?x5xf32>) -> ()
   return

@@ -44,6 +44,36 @@ def ConvertQuernToKernel : Pass<"convert-quern-to-kernel", "::mlir::ModuleOp"> {
                     Statistic<"numEpilogues", "epilogues", "activations and residuals that became epilogues of gemms">];
 }
 
+def FuseEpilogues : Pass<"quern-fuse-epilogues", "::mlir::ModuleOp"> {
+  let summary = "elementwise work on the result of a product becomes its region";
+  let description = [{
+    A `linalg.generic` all of whose loops are parallel moves into the `kernel.gemm` that makes one of its operands, into the last one
+    where several do: its elements are then in registers. Its other operands have the shape of the product, or that of its columns, or rank 0;
+    a result of the product that has other uses stays one. What product and work read and write must not change in between.
+    Where the work wrote a fresh tensor and reads one that nothing else needs, it writes that one in place.
+
+    ```mlir
+    %0 = kernel.gemm %x, %gate into %e : ...
+    %1 = kernel.gemm %x, %up into %e : ...
+    %2 = linalg.generic ... ins(%0, %1 : ...) outs(%e : ...) {
+    ^bb0(%g: f32, %u: f32, %out: f32):
+      ...
+      %s = arith.mulf %silu, %u : f32
+      linalg.yield %s : f32
+    }
+    // becomes
+    %0 = kernel.gemm %x, %gate into %e : ...
+    %2 = kernel.gemm %x, %up with %0 into %0 : ... epilogue (%u: f32, %g: f32) {
+      ...
+      %s = arith.mulf %silu, %u : f32
+      kernel.yield %s : f32
+    }
+    ```
+  }];
+  let dependentDialects = ["::quern::kernel::KernelDialect"];
+  let statistics = [Statistic<"numFused", "fused", "elementwise operations that became regions of products">];
+}
+
 def MergeAdamW : Pass<"quern-merge-adamw", "::mlir::ModuleOp"> {
   let summary = "update all parameters of a step by one operation";
   let description = [{
