@@ -79,8 +79,8 @@ public:
   /// The type of sums.
   mlir::Type compute() const { return block->getArgument(0).getType(); }
 
-  /// Whether it reads elements that may lie where an output's do.
-  bool readsMatrices() const;
+  /// The matrices that it reads.
+  llvm::SmallVector<const Matrix *> matrices() const;
 
   /// Writes the outputs for one vector of values: at `row` and the lanes from `column` on.
   void store(Emission &e, mlir::Value value, mlir::Value row, mlir::Value column,
@@ -114,7 +114,7 @@ struct Epilogue {
   /// Whether C cannot hold sums over some blocks of K: it has another type, or may be memory that
   /// the region reads after them.
   bool keepsSumsApart() const {
-    return compute() != c.type() || (region && region->readsMatrices());
+    return compute() != c.type() || (region && !region->matrices().empty());
   }
 };
 
@@ -130,6 +130,11 @@ struct DepthBlock {
 void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, mlir::Value row,
                mlir::Value column, llvm::ArrayRef<mlir::Value> sums,
                llvm::ArrayRef<mlir::Value> masks);
+
+/// Brings what the epilogue reads for a tile of C, from `row` and `column` on, close: its rows are
+/// short pieces of memory far apart, which would be waited for one after the other.
+void prefetchTile(Emission &e, const RegisterTile &tile, const Epilogue &epilogue,
+                  const DepthBlock &block, mlir::Value row, mlir::Value column);
 
 /// Packs rows [row, row + tile.rows) of A over the block of K as [k][tile.rows] at `position` of
 /// `panel`, whose depth is padded to whole vectors. Rows past the end repeat the last one.

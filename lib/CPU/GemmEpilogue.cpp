@@ -9,6 +9,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 #include <cmath>
@@ -52,6 +53,34 @@ static Value activate(Emission &e, kernel::Activation activation, Value x) {
   }
   }
   llvm_unreachable("an activation without its formula");
+}
+
+void prefetchTile(Emission &e, const RegisterTile &tile, const Epilogue &epilogue,
+                  const DepthBlock &block, Value row, Value column) {
+  SmallVector<const Matrix *> matrices;
+  if (epilogue.region)
+    matrices = epilogue.region->matrices();
+  if (epilogue.residual)
+    matrices.push_back(&*epilogue.residual);
+  if (matrices.empty())
+    return;
+  auto touch = [&] {
+    for (const Matrix *matrix : matrices) {
+      int64_t line = 64 * 8 / matrix->type().getIntOrFloatBitWidth();
+      for (int64_t i = 0; i < tile.rows; ++i) {
+        Value start = matrix->place(e, add(e, row, i), column);
+        // Beyond the matrix it does no harm.
+        for (int64_t j = 0; j < tile.columns() + line - 1; j += line)
+          memref::PrefetchOp::create(e.builder, e.loc, matrix->flat,
+                                     ValueRange{add(e, start, std::min(j, tile.columns() - 1))},
+                                     /*isWrite=*/false,
+                                     /*localityHint=*/3, /*isDataCache=*/true);
+      }
+    }
+  };
+  if (!block.isLast)
+    return touch();
+  e.when(block.isLast, touch);
 }
 
 void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, Value row,

@@ -34,8 +34,12 @@ EpilogueRegion::EpilogueRegion(Emission &e, kernel::GemmOp op, kernel::GemmOp::A
     values.writeUniform(inside);
 }
 
-bool EpilogueRegion::readsMatrices() const {
-  return llvm::any_of(operands, [](const Operand &operand) { return operand.matrix.has_value(); });
+SmallVector<const Matrix *> EpilogueRegion::matrices() const {
+  SmallVector<const Matrix *> found;
+  for (const Operand &operand : operands)
+    if (operand.matrix)
+      found.push_back(&*operand.matrix);
+  return found;
 }
 
 void EpilogueRegion::store(Emission &e, Value value, Value row, Value column, Value mask) const {

@@ -23,6 +23,7 @@ void multiplyStrip(Emission &e, const RegisterTile &tile, const Panels &panels, 
   e.forLoop(from, to, 1, [&](Value panel) {
     beforePanel(panel);
     Value a = add(e, position, mul(e, panel, panels.pitch));
+    prefetchTile(e, tile, epilogue, block, add(e, firstRow, mul(e, panel, tile.rows)), column);
     Value b = panels.bPosition ? panels.bPosition : e.index(0);
     SmallVector<Value> sums = multiplyPanels(e, tile, panels.a, a, panels.b, b, block.size);
     // Through memory, so that one copy of the epilogue serves all rows and any number of them.

@@ -179,9 +179,9 @@ bool Fusion::findPlace() {
   collectOperands();
   // Where the work writes must not be what the product goes on reading.
   llvm::SmallPtrSet<Value, 8> read;
-  for (Value operand : {gemm.getA(), gemm.getB(), gemm.getBias(), gemm.getResidual()})
-    if (operand)
-      read.insert(memoryOf(operand));
+  for (Value operand :
+       gemm->getOperands().drop_back(gemm.getExtras().size() + gemm.getOutputs().size()))
+    read.insert(memoryOf(operand));
   for (auto [init, result] : llvm::zip(work.getDpsInits(), work->getResults()))
     if (llvm::any_of(placesOf(init, result), [&](Value place) { return read.contains(place); }))
       return false;
@@ -203,7 +203,8 @@ bool Fusion::findPlace() {
       return false;
   }
   for (Value operand : gemm->getOperands())
-    read.insert(memoryOf(operand));
+    if (!operand.getDefiningOp<tensor::EmptyOp>())
+      read.insert(memoryOf(operand));
   bool unchanged = isBetweenFree([&](Operation &op) {
     auto kernel = dyn_cast<DestinationStyleOpInterface>(op);
     return kernel && op.getNumRegions() <= 1 &&
