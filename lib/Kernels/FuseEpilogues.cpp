@@ -112,6 +112,16 @@ bool isElementwise(linalg::GenericOp op) {
   });
 }
 
+/// Whether all that the work reads and writes at a row and column is of the types that products
+/// compute in, or store: every target has regions of these.
+bool hasTypesOf(linalg::GenericOp work, kernel::GemmOp gemm) {
+  Type compute = kernel::computeType(getElementTypeOrSelf(gemm.getA()));
+  return llvm::all_of(work->getOperandTypes(), [&](Type type) {
+    auto tensor = cast<RankedTensorType>(type);
+    return tensor.getRank() == 0 || kernel::computeType(tensor.getElementType()) == compute;
+  });
+}
+
 /// A product that can take more work after its own: its value is at hand, and it writes nothing in
 /// parts.
 bool canTake(kernel::GemmOp gemm) {
@@ -332,7 +342,7 @@ bool fuseIntoProduct(linalg::GenericOp work, RewriterBase &rewriter) {
     if (!last || last->isBeforeInBlock(gemm))
       last = gemm;
   }
-  if (!last || !canTake(last))
+  if (!last || !canTake(last) || !hasTypesOf(work, last))
     return false;
   // Each other operand that the product makes must be read at the same row and column.
   for (OpOperand &operand : work->getOpOperands())

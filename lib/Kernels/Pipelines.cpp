@@ -17,7 +17,7 @@ using namespace mlir;
 
 namespace quern::kernels {
 
-void addKernelsPasses(OpPassManager &manager, bool fuseEpilogues) {
+void addKernelsPasses(OpPassManager &manager) {
   manager.addPass(createConvertQuernToKernel());
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
@@ -25,11 +25,9 @@ void addKernelsPasses(OpPassManager &manager, bool fuseEpilogues) {
   manager.addPass(createLinalgElementwiseOpFusionPass());
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
-  if (fuseEpilogues) {
-    manager.addPass(createFuseEpilogues());
-    manager.addPass(createCanonicalizerPass());
-    manager.addPass(createCSEPass());
-  }
+  manager.addPass(createFuseEpilogues());
+  manager.addPass(createCanonicalizerPass());
+  manager.addPass(createCSEPass());
   // Last, when updates with the same options have the same values for them.
   manager.addPass(createMergeAdamW());
 }

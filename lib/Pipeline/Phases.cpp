@@ -38,9 +38,8 @@ static void buildDerive(OpPassManager &manager, const Options &options) {
   }
 }
 
-static void buildKernels(OpPassManager &manager, const Options &options) {
-  // Regions of products have an emitter for processors only.
-  kernels::addKernelsPasses(manager, /*fuseEpilogues=*/!options.hasGPU());
+static void buildKernels(OpPassManager &manager, const Options &) {
+  kernels::addKernelsPasses(manager);
 }
 
 static void buildPrecision(OpPassManager &manager, const Options &options) {

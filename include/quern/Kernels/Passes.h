@@ -19,9 +19,8 @@ namespace quern::kernels {
 #define GEN_PASS_REGISTRATION
 #include "quern/Kernels/Passes.h.inc"
 
-/// The phase `kernels`: partition into kernels, then fuse what is elementwise; into products too
-/// where all targets emit their regions.
-void addKernelsPasses(mlir::OpPassManager &manager, bool fuseEpilogues);
+/// The phase `kernels`: partition into kernels, then fuse what is elementwise, with products too.
+void addKernelsPasses(mlir::OpPassManager &manager);
 
 /// The phase `buffers`: tensors to memrefs, in place wherever that is possible, in one arena.
 void addBuffersPasses(mlir::OpPassManager &manager);
