@@ -28,7 +28,7 @@ bool readsOutput(Operation *op, unsigned index) {
     return positions.getAccumulate();
   if (isa<CrossEntropyGradientOp>(op))
     return index == 1;
-  return isa<AdamWOp, CacheAppendOp>(op);
+  return isa<AdamWOp, GemmAdamWOp, CacheAppendOp>(op);
 }
 
 /// Whether an operand is one of those that have an element for each of the outputs', and are read
@@ -100,8 +100,8 @@ void registerBufferization(DialectRegistry &registry) {
     attach<GemmOp, BatchGemmOp, AttentionOp, AttentionBackwardOp, NormOp, NormBackwardOp, SoftmaxOp,
            SoftmaxBackwardOp, EmbeddingOp, PositionEmbeddingOp, EmbeddingBackwardOp,
            PositionEmbeddingBackwardOp, RotaryOp, CountTargetsOp, CrossEntropyOp,
-           CrossEntropyGradientOp, SumRowsOp, SquaredNormOp, AdamWOp, CacheAppendOp, SampleOp>(
-        context);
+           CrossEntropyGradientOp, SumRowsOp, SquaredNormOp, AdamWOp, GemmAdamWOp, CacheAppendOp,
+           SampleOp>(context);
   });
 }
 

@@ -149,6 +149,7 @@ KERNEL_EFFECTS(CrossEntropyGradientOp)
 KERNEL_EFFECTS(SumRowsOp)
 KERNEL_EFFECTS(SquaredNormOp)
 KERNEL_EFFECTS(AdamWOp)
+KERNEL_EFFECTS(GemmAdamWOp)
 KERNEL_EFFECTS(CacheAppendOp)
 KERNEL_EFFECTS(SampleOp)
 #undef KERNEL_EFFECTS
@@ -405,6 +406,33 @@ LogicalResult AdamWOp::verify() {
       return failure();
   for (Value decay : getWeightDecays())
     if (failed(scalarFits(*this, decay, "a weight decay")))
+      return failure();
+  return success();
+}
+
+LogicalResult GemmAdamWOp::verify() {
+  if (failed(outputsBetween(*this, getOutputs(), 3, 3)) ||
+      failed(rankAtLeast(*this, getA(), 2, "A")) || failed(rankAtLeast(*this, getB(), 2, "B")))
+    return failure();
+  Value parameter = getOutputs()[0];
+  Type element = shaped(parameter).getElementType();
+  if (!element.isF32() && !element.isF64())
+    return emitOpError("updates a parameter of f32 or f64, not ") << parameter.getType();
+  for (Value output : getOutputs()) {
+    if (failed(rankIs(*this, output, 2, "an output")) ||
+        failed(sameShape(*this, parameter, output, "the parameter and a moment")))
+      return failure();
+    if (shaped(output).getElementType() != element)
+      return emitOpError("has a parameter and moments of different element types: ")
+             << element << " and " << shaped(output).getElementType();
+  }
+  if (differ(lastDim(getA()), shaped(parameter).getDimSize(0)) ||
+      differ(lastDim(getB()), lastDim(parameter)))
+    return emitOpError("A, B and the parameter do not fit: ")
+           << getA().getType() << ", " << getB().getType() << ", " << parameter.getType();
+  for (Value option :
+       {getLearningRate(), getBeta1(), getBeta2(), getEpsilon(), getStep(), getWeightDecay()})
+    if (failed(scalarFits(*this, option, "an option")))
       return failure();
   return success();
 }

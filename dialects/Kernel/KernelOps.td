@@ -350,14 +350,38 @@ def Kernel_AdamWOp : Kernel_Op<"adamw", [AttrSizedOperandSegments]> {
     `p = p (1 - learning_rate weight_decay) - learning_rate (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + epsilon)`.
     There is a gradient and a weight decay for each parameter; outputs are p, m, v of the first one, then of the second, ...,
     and hold the old values on entry. All moments have the same element type. The options are rank-0 f64, so that 1 - beta2
-    keeps its digits; scale (rank-0 float) is the clipping factor.
+    keeps its digits; scale (rank-0 float) is the clipping factor, 1 when absent.
   }];
-  let arguments = (ins Variadic<Kernel_Buffer>:$gradients, Kernel_Buffer:$scale, Kernel_Buffer:$learning_rate,
+  let arguments = (ins Variadic<Kernel_Buffer>:$gradients, Optional<Kernel_Buffer>:$scale, Kernel_Buffer:$learning_rate,
       Kernel_Buffer:$beta1, Kernel_Buffer:$beta2, Kernel_Buffer:$epsilon, Kernel_Buffer:$step,
       Variadic<Kernel_Buffer>:$weight_decays, Variadic<Kernel_Buffer>:$outputs);
   let assemblyFormat = [{
-    $gradients `scale` $scale `options` $learning_rate `,` $beta1 `,` $beta2 `,` $epsilon `,` $step `decay` $weight_decays
+    $gradients (`scale` $scale^)? `options` $learning_rate `,` $beta1 `,` $beta2 `,` $epsilon `,` $step `decay` $weight_decays
     `into` $outputs attr-dict `:` functional-type(operands, results)
+  }];
+}
+
+def Kernel_GemmAdamWOp : Kernel_Op<"gemm_adamw"> {
+  let summary = "AdamW update of a matrix by a gradient that is never stored";
+  let description = [{
+    `G = A^T B`, as `kernel.gemm` with `transpose_a` computes it (A [..., M], B [..., N], the leading dimensions flattened to K), and then the
+    update of `kernel.adamw` by G, without a scale, on the accumulators. Outputs p, m, v [M, N] are of one element type, f32 or f64, and hold
+    the old values on entry; neither A nor B may lie in their memory. The bits are those of the two kernels one after the other. With
+    `panels`, all three lie in memory as panels.
+
+    Only targets that can do so emit it; `quern-fuse-updates` makes it for them alone.
+  }];
+  let arguments = (ins Kernel_Buffer:$a, Kernel_Buffer:$b, Kernel_Buffer:$learning_rate, Kernel_Buffer:$beta1, Kernel_Buffer:$beta2,
+      Kernel_Buffer:$epsilon, Kernel_Buffer:$step, Kernel_Buffer:$weight_decay, Variadic<Kernel_Buffer>:$outputs,
+      OptionalAttr<Kernel_Panels>:$panels);
+  let builders = [OpBuilder<(ins "::mlir::TypeRange":$types, "::mlir::Value":$a, "::mlir::Value":$b, "::mlir::Value":$learning_rate,
+      "::mlir::Value":$beta1, "::mlir::Value":$beta2, "::mlir::Value":$epsilon, "::mlir::Value":$step, "::mlir::Value":$weight_decay,
+      "::mlir::ValueRange":$outputs), [{
+    build($_builder, $_state, types, a, b, learning_rate, beta1, beta2, epsilon, step, weight_decay, outputs, PanelsAttr());
+  }]>];
+  let assemblyFormat = [{
+    $a `,` $b `options` $learning_rate `,` $beta1 `,` $beta2 `,` $epsilon `,` $step `decay` $weight_decay `into` $outputs attr-dict
+    `:` functional-type(operands, results)
   }];
 }
 

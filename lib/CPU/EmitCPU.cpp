@@ -40,7 +40,7 @@ LogicalResult emitKernel(Operation *op, ValueRange operands, Emission &emission)
             kernel::NormBackwardOp, kernel::EmbeddingOp, kernel::PositionEmbeddingOp,
             kernel::EmbeddingBackwardOp, kernel::PositionEmbeddingBackwardOp, kernel::RotaryOp,
             kernel::CacheAppendOp, kernel::SampleOp, kernel::SumRowsOp, kernel::SquaredNormOp,
-            kernel::AdamWOp, linalg::GenericOp>(
+            kernel::AdamWOp, kernel::GemmAdamWOp, linalg::GenericOp>(
           [&](auto kernel) { return emit(kernel, operands, emission); })
       .Default([](Operation *op) { return op->emitOpError("has no emitter for the CPU"); });
 }

@@ -150,6 +150,31 @@ LogicalResult emit(kernel::GemmOp op, ValueRange operands, Emission &e) {
   return success();
 }
 
+LogicalResult emit(kernel::GemmAdamWOp op, ValueRange operands, Emission &e) {
+  kernel::GemmAdamWOp::Adaptor in(operands, op);
+  SmallVector<Value> matrices{in.getA(), in.getB()};
+  llvm::append_range(matrices, in.getOutputs());
+  kernel::PanelsAttr panels = op.getPanelsAttr();
+  if (failed(check(op, matrices)))
+    return failure();
+  for (Value output : in.getOutputs())
+    if (failed(checkPanels(op, output, panels, e)))
+      return failure();
+  Matrix a(e, in.getA()), b(e, in.getB());
+  if (isOfRows(panels)) // as for panels_c of a product
+    std::swap(a, b);
+  Epilogue epilogue;
+  epilogue.c = Matrix(e, in.getOutputs()[0], panels);
+  Vectors v(e, epilogue.compute());
+  epilogue.update = {Matrix(e, in.getOutputs()[1], panels), Matrix(e, in.getOutputs()[2], panels),
+                     stepFactors(v, {/*scale=*/{}, in.getLearningRate(), in.getBeta1(),
+                                     in.getBeta2(), in.getEpsilon(), in.getStep()}),
+                     shrinkage(v, in.getLearningRate(), in.getWeightDecay())};
+  Value depth = shareSizes(a, b, epilogue.c, /*transposeA=*/true, /*transposeB=*/false);
+  emitTiled(e, a, b, /*transposeA=*/true, /*transposeB=*/false, depth, epilogue);
+  return success();
+}
+
 /// Each unit is a matrix of the batch times a chunk of rows, and packs for itself.
 LogicalResult emit(kernel::BatchGemmOp op, ValueRange operands, Emission &e) {
   if (failed(check(op, operands)))
@@ -177,7 +202,7 @@ LogicalResult emit(kernel::BatchGemmOp op, ValueRange operands, Emission &e) {
   int64_t chunkRows = panelsAtATime * tile.rows;
   int64_t blockDepth = depthBlockSize(depth, 1024 / bytes, tile.lanes);
   std::optional<int64_t> knownDepth = getConstantIntValue(depth);
-  bool hasPartialSums = element != c.type() && !(knownDepth && *knownDepth <= blockDepth);
+  bool hasPartialSums = whole.keepsSumsApart() && !(knownDepth && *knownDepth <= blockDepth);
   ColumnStrips strips(tile, c.columns, hasPartialSums, /*most=*/256);
   auto buffer = [&](int64_t size) { return e.privateScratch(MemRefType::get({size}, element)); };
   Panels panels;

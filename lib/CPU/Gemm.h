@@ -7,6 +7,7 @@
 #ifndef QUERN_LIB_CPU_GEMM_H
 #define QUERN_LIB_CPU_GEMM_H
 
+#include "AdamW.h"
 #include "MicroKernel.h"
 #include "VectorBlock.h"
 #include "dialects/Kernel/Kernel.h"
@@ -97,6 +98,13 @@ private:
   VectorBlock values;
 };
 
+/// The product is the gradient of C, a parameter, and is not stored itself.
+struct ParameterUpdate {
+  Matrix first, second; ///< moments of C
+  StepFactors factors;
+  mlir::Value shrinkage;
+};
+
 /// What happens to a product before it is C.
 struct Epilogue {
   Matrix c;
@@ -104,17 +112,18 @@ struct Epilogue {
   mlir::Value bias; ///< rank 1, or null
   kernel::Activation activation = kernel::Activation::None;
   bool accumulate = false;
-  std::optional<EpilogueRegion> region; ///< the last thing that happens
-  std::optional<PartialSums> partial;   ///< none: C itself holds them
+  std::optional<EpilogueRegion> region;  ///< the last thing that happens
+  std::optional<ParameterUpdate> update; ///< excludes all of the above but C
+  std::optional<PartialSums> partial;    ///< none: C itself holds them
 
   /// The type of sums: f32 where C is bf16.
   mlir::Type compute() const {
     return region ? region->compute() : emission::computeType(c.type());
   }
   /// Whether C cannot hold sums over some blocks of K: it has another type, or may be memory that
-  /// the region reads after them.
+  /// is read after them.
   bool keepsSumsApart() const {
-    return compute() != c.type() || (region && !region->matrices().empty());
+    return update || compute() != c.type() || (region && !region->matrices().empty());
   }
 };
 

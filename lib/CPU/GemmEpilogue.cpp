@@ -60,6 +60,8 @@ void prefetchTile(Emission &e, const RegisterTile &tile, const Epilogue &epilogu
   SmallVector<const Matrix *> matrices;
   if (epilogue.region)
     matrices = epilogue.region->matrices();
+  if (epilogue.update)
+    matrices = {&epilogue.c, &epilogue.update->first, &epilogue.update->second};
   if (epilogue.residual)
     matrices.push_back(&*epilogue.residual);
   if (matrices.empty())
@@ -73,7 +75,7 @@ void prefetchTile(Emission &e, const RegisterTile &tile, const Epilogue &epilogu
         for (int64_t j = 0; j < tile.columns() + line - 1; j += line)
           memref::PrefetchOp::create(e.builder, e.loc, matrix->flat,
                                      ValueRange{add(e, start, std::min(j, tile.columns() - 1))},
-                                     /*isWrite=*/false,
+                                     /*isWrite=*/epilogue.update.has_value(),
                                      /*localityHint=*/3, /*isDataCache=*/true);
       }
     }
@@ -81,6 +83,23 @@ void prefetchTile(Emission &e, const RegisterTile &tile, const Epilogue &epilogu
   if (!block.isLast)
     return touch();
   e.when(block.isLast, touch);
+}
+
+/// AdamW's update of C by a vector of its gradient, `shift` columns after `column`.
+static void updateParameter(Emission &e, const Epilogue &epilogue, Value row, Value column,
+                            int64_t shift, Value gradient, Value mask) {
+  const ParameterUpdate &update = *epilogue.update;
+  Vectors v(e, epilogue.compute());
+  std::pair<Value, Value> places[3];
+  Value values[3];
+  for (auto [i, matrix] : llvm::enumerate(std::array{&epilogue.c, &update.first, &update.second})) {
+    places[i] = {matrix->flat, add(e, matrix->place(e, row, column), shift)};
+    values[i] = load(e, v.type, places[i].first, places[i].second, mask);
+  }
+  Moments now =
+      updated(v, update.factors, update.shrinkage, gradient, {values[0], values[1], values[2]});
+  for (auto [place, value] : llvm::zip(places, std::array{now.parameter, now.first, now.second}))
+    store(e, value, place.first, place.second, mask);
 }
 
 void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, Value row,
@@ -121,6 +140,10 @@ void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, V
   auto storeFinal = [&] {
     for (auto [j, total] : llvm::enumerate(totals)) {
       int64_t shift = j * lanes;
+      if (epilogue.update) {
+        updateParameter(e, epilogue, row, column, shift, total, masks[j]);
+        continue;
+      }
       Value value = total;
       if (epilogue.accumulate && isApart)
         value = plus(value, load(e, type, epilogue.c.flat, add(e, c, shift), masks[j]));
@@ -141,8 +164,9 @@ void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, V
         store(e, value, epilogue.c.flat, add(e, c, shift), masks[j]);
     }
   };
-  bool plain = !isApart && !epilogue.bias && !epilogue.preactivation && !epilogue.residual &&
-               epilogue.activation == kernel::Activation::None && !epilogue.region;
+  bool plain = !isApart && !epilogue.update && !epilogue.bias && !epilogue.preactivation &&
+               !epilogue.residual && epilogue.activation == kernel::Activation::None &&
+               !epilogue.region;
   if (plain || !block.isLast)
     return plain ? storePartial() : storeFinal();
   auto choice = scf::IfOp::create(e.builder, e.loc, block.isLast, /*withElseRegion=*/true);

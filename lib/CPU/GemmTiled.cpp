@@ -22,14 +22,14 @@ void multiplyStrip(Emission &e, const RegisterTile &tile, const Panels &panels, 
                    llvm::function_ref<void(Value)> beforePanel) {
   e.forLoop(from, to, 1, [&](Value panel) {
     beforePanel(panel);
+    Value row = add(e, firstRow, mul(e, panel, tile.rows));
     Value a = add(e, position, mul(e, panel, panels.pitch));
-    prefetchTile(e, tile, epilogue, block, add(e, firstRow, mul(e, panel, tile.rows)), column);
+    prefetchTile(e, tile, epilogue, block, row, column);
     Value b = panels.bPosition ? panels.bPosition : e.index(0);
     SmallVector<Value> sums = multiplyPanels(e, tile, panels.a, a, panels.b, b, block.size);
     // Through memory, so that one copy of the epilogue serves all rows and any number of them.
     for (auto [i, sum] : llvm::enumerate(sums))
       store(e, sum, panels.product, e.index(i * tile.lanes));
-    Value row = add(e, firstRow, mul(e, panel, tile.rows));
     Value count = minimum(e, e.index(tile.rows), sub(e, epilogue.c.rows, row));
     e.forLoop(e.index(0), count, 1, [&](Value i) {
       SmallVector<Value> vectors;

@@ -102,6 +102,7 @@ private:
   }
   void visit(Operation *op);
   void visit(kernel::GemmOp op);
+  void visit(kernel::GemmAdamWOp op);
   kernel::PanelsAttr panelsOf(Key key) const {
     auto found = classes.findLeader(key);
     return found == classes.member_end() ? kernel::PanelsAttr() : panels.lookup(*found);
@@ -111,6 +112,7 @@ private:
   SmallVector<Key> excluded;
   llvm::DenseMap<Key, kernel::PanelsAttr> panels;
   SmallVector<kernel::GemmOp> products;
+  SmallVector<kernel::GemmAdamWOp> updates;
   SmallVector<BlockArgument> arguments; ///< of programs: parameters, their moments and gradients
 };
 
@@ -148,9 +150,19 @@ void Classes::visit(kernel::GemmOp op) {
   products.push_back(op);
 }
 
+/// An update: of the parameter and its moments, which lie alike, by a gradient that is nowhere.
+void Classes::visit(kernel::GemmAdamWOp op) {
+  exclude(op.getA());
+  exclude(op.getB());
+  unite(op.getOutputs());
+  unite(op->getResults());
+  unite(op.getOutputs()[0], op->getResult(0));
+  updates.push_back(op);
+}
+
 void Classes::visit(Operation *op) {
   llvm::TypeSwitch<Operation *>(op)
-      .Case([&](kernel::GemmOp op) { visit(op); })
+      .Case<kernel::GemmOp, kernel::GemmAdamWOp>([&](auto op) { visit(op); })
       .Case([&](tensor::ExtractSliceOp op) {
         unite(op.getSource(), op.getResult());
         if (!takesWholeMatrices(op, op.getSourceType(), op.getResultType()))
@@ -234,6 +246,9 @@ int64_t Classes::apply() {
       if (kernel::PanelsAttr attribute = panelsOf(key(op->getResult(0))))
         op.setPanelsCAttr(attribute);
   }
+  for (kernel::GemmAdamWOp op : updates)
+    if (kernel::PanelsAttr attribute = panelsOf(key(op.getOutputs()[0])))
+      op.setPanelsAttr(attribute);
   llvm::DenseSet<Attribute> names;
   for (BlockArgument argument : arguments) {
     auto program = cast<func::FuncOp>(argument.getOwner()->getParentOp());

@@ -30,6 +30,7 @@ static void buildFuse(OpPassManager &manager, const Options &) { model::addFuseP
 static void buildDerive(OpPassManager &manager, const Options &options) {
   model::DeriveOptions derive;
   derive.programs.assign(options.programs.begin(), options.programs.end());
+  derive.clip = options.clip;
   manager.addPass(model::createDerive(derive));
   if (!options.shape.empty()) {
     model::SetShapesOptions shapes;
@@ -51,6 +52,7 @@ static void buildPrecision(OpPassManager &manager, const Options &options) {
   // TF32 is how f32 is multiplied, not how it is stored.
   bool isStored = options.precision != "tf32";
   manager.addPass(kernels::createPrecision({isStored ? options.precision : "f32"}));
+  kernels::addUpdatePasses(manager);
 }
 
 static void buildLayout(OpPassManager &manager, const Options &options) {
@@ -101,7 +103,8 @@ ArrayRef<Phase> phases() {
        "the work is partitioned into kernels, and epilogues go to the products before them",
        "quern", "kernel, linalg", "no quern op is left; the module describes its programs",
        buildKernels},
-      {"precision", "each target gets its programs, and each value its storage type",
+      {"precision",
+       "each target gets its programs, each value its storage type, and each update its place",
        "kernel, linalg", "kernel, linalg",
        "what may be bf16 is, where that was asked for; master weights and sums are f32",
        buildPrecision},
@@ -164,6 +167,8 @@ struct PhaseOptions : PassPipelineOptions<PhaseOptions> {
                                   llvm::cl::desc("cpu, or architectures of GPUs")};
   ListOption<std::string> programs{*this, "programs", llvm::cl::desc("programs to derive")};
   ListOption<std::string> shape{*this, "shape", llvm::cl::desc("sizes of named dimensions")};
+  Option<bool> clip{*this, "clip", llvm::cl::desc("train_step clips gradients"),
+                    llvm::cl::init(true)};
   Option<bool> debugInfo{*this, "debug-info", llvm::cl::desc("keep the lines of the model"),
                          llvm::cl::init(true)};
 };
@@ -182,6 +187,7 @@ void registerPhases() {
       options.targets.assign(given.targets.begin(), given.targets.end());
       options.programs.assign(given.programs.begin(), given.programs.end());
       options.shape.assign(given.shape.begin(), given.shape.end());
+      options.clip = given.clip;
       options.debugInfo = given.debugInfo;
       phase.build(manager, options);
     };

@@ -220,6 +220,10 @@ int quern_run(quern_model *model, const char *name, const quern_tensor *inputs, 
       } else if (program.find(input, Role::Input) || program.find(input, Role::Cache) ||
                  program.find(input, Role::State) || input == "position") {
         named[input] = inputOf(inputs[i]);
+      } else if (input == "clip" && program.neverClips()) {
+        throw UsageError(concat("program '", program.name,
+                                "' never clips gradients, for it was compiled with --clip=never; "
+                                "leave the option 'clip' out, or compile without that"));
       } else {
         throw UsageError(concat("program '", program.name, "' has no input '", input, "'"));
       }

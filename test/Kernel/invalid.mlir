@@ -532,6 +532,54 @@ func.func @f(%g: memref<4xf32>, %o: memref<f64>, %d: memref<1xf64>) {
 
 // -----
 
+func.func @f(%x: memref<5x8xf32>, %p: memref<8x8xf32>, %o: memref<f64>) {
+  // expected-error @below {{takes 3 to 3 outputs, not 2}}
+  kernel.gemm_adamw %x, %x options %o, %o, %o, %o, %o decay %o into %p, %p : (memref<5x8xf32>, memref<5x8xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<8x8xf32>, memref<8x8xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%x: memref<5x8xf32>, %p: memref<8x8xbf16>, %o: memref<f64>) {
+  // expected-error @below {{updates a parameter of f32 or f64, not 'memref<8x8xbf16>'}}
+  kernel.gemm_adamw %x, %x options %o, %o, %o, %o, %o decay %o into %p, %p, %p : (memref<5x8xf32>, memref<5x8xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<8x8xbf16>, memref<8x8xbf16>, memref<8x8xbf16>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%x: memref<5x8xf32>, %p: memref<8x8xf32>, %q: memref<8x9xf32>, %o: memref<f64>) {
+  // expected-error @below {{the parameter and a moment differ in shape: 'memref<8x8xf32>' and 'memref<8x9xf32>'}}
+  kernel.gemm_adamw %x, %x options %o, %o, %o, %o, %o decay %o into %p, %q, %p : (memref<5x8xf32>, memref<5x8xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<8x8xf32>, memref<8x9xf32>, memref<8x8xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%x: memref<5x8xf32>, %p: memref<8x8xf32>, %q: memref<8x8xf64>, %o: memref<f64>) {
+  // expected-error @below {{has a parameter and moments of different element types: 'f32' and 'f64'}}
+  kernel.gemm_adamw %x, %x options %o, %o, %o, %o, %o decay %o into %p, %p, %q : (memref<5x8xf32>, memref<5x8xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<8x8xf32>, memref<8x8xf32>, memref<8x8xf64>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%x: memref<5x8xf32>, %y: memref<5x9xf32>, %p: memref<8x8xf32>, %o: memref<f64>) {
+  // expected-error @below {{A, B and the parameter do not fit: 'memref<5x8xf32>', 'memref<5x9xf32>', 'memref<8x8xf32>'}}
+  kernel.gemm_adamw %x, %y options %o, %o, %o, %o, %o decay %o into %p, %p, %p : (memref<5x8xf32>, memref<5x9xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<8x8xf32>, memref<8x8xf32>, memref<8x8xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%x: memref<5x8xf32>, %p: memref<8x8xf32>, %d: memref<1xf64>, %o: memref<f64>) {
+  // expected-error @below {{an option has rank 1, not 0}}
+  kernel.gemm_adamw %x, %x options %d, %o, %o, %o, %o decay %o into %p, %p, %p : (memref<5x8xf32>, memref<5x8xf32>, memref<1xf64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<8x8xf32>, memref<8x8xf32>, memref<8x8xf32>) -> ()
+  return
+}
+
+// -----
+
 func.func @f(%x: memref<2x3x5xf32>, %o: memref<i32>, %c: memref<2x9x4xf32>) {
   // expected-error @below {{x 'memref<2x3x5xf32>' does not fit a cache of type 'memref<2x9x4xf32>'}}
   kernel.cache_append %x, %o into %c : (memref<2x3x5xf32>, memref<i32>, memref<2x9x4xf32>) -> ()

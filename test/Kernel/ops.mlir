@@ -72,7 +72,7 @@ func.func @tensors(%x: tensor<?x8xf32>, %w: tensor<8xf32>, %y: tensor<?x8xf32>) 
 }
 
 // CHECK-LABEL: @training
-func.func @training(%tokens: memref<2x?xi32>, %table: memref<17x8xf32>, %positions: memref<9x8xf32>, %offset: memref<i32>, %x: memref<2x?x8xf32>,
+func.func @training(%tokens: memref<2x?xi32>, %table: memref<17x8xf32>, %square: memref<8x8xf32>, %positions: memref<9x8xf32>, %offset: memref<i32>, %x: memref<2x?x8xf32>,
                     %s: memref<f32>, %o: memref<f64>) {
   // CHECK: kernel.embedding %{{.*}}, %{{.*}} positions %{{.*}} offset %{{.*}} into
   kernel.embedding %tokens, %table positions %positions offset %offset into %x
@@ -101,6 +101,14 @@ func.func @training(%tokens: memref<2x?xi32>, %table: memref<17x8xf32>, %positio
       : (memref<17x8xf32>, memref<2x?x8xf32>, memref<f32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>,
          memref<f64>, memref<f64>, memref<17x8xf32>, memref<17x8xf32>, memref<17x8xf32>, memref<2x?x8xf32>,
          memref<2x?x8xf32>, memref<2x?x8xf32>) -> ()
+  // CHECK: kernel.adamw %{{[a-z0-9]+}} options {{.*}} decay {{.*}} into
+  kernel.adamw %table options %o, %o, %o, %o, %o decay %o into %table, %table, %table
+      : (memref<17x8xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>,
+         memref<17x8xf32>, memref<17x8xf32>, memref<17x8xf32>) -> ()
+  // CHECK: kernel.gemm_adamw %{{[a-z0-9]+}}, %{{[a-z0-9]+}} options {{.*}} decay {{.*}} into
+  kernel.gemm_adamw %x, %x options %o, %o, %o, %o, %o decay %o into %square, %square, %square
+      : (memref<2x?x8xf32>, memref<2x?x8xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>,
+         memref<8x8xf32>, memref<8x8xf32>, memref<8x8xf32>) -> ()
   return
 }
 

@@ -42,6 +42,7 @@ struct Options {
   std::string layout = "panels";
   std::vector<std::string> programs; ///< programs to derive; empty: all that the model's kind has
   std::vector<std::string> shape;    ///< "batch=4", ...: sizes of named dimensions
+  bool clip = true;                  ///< train_step clips gradients, as its option says
   bool debugInfo = true;             ///< lines of the model in the debug information
 
   bool hasTarget(llvm::StringRef name) const { return llvm::is_contained(targets, name); }

@@ -88,6 +88,8 @@ struct Program {
   bool has(Role role) const;
   /// Whether it writes the parameters that it takes, as AdamW does with its moments.
   bool updatesParameters() const { return has(Role::FirstMoment); }
+  /// Whether it updates parameters by gradients whose norm it never limits.
+  bool neverClips() const { return updatesParameters() && !find("clip", Role::Option); }
   /// The sizes that are compiled in, by name ({batch: 4, ...}).
   Dimensions fixedDimensions() const;
 };

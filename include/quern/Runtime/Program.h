@@ -55,7 +55,8 @@
 ///     option         a scalar (shape []; f64 unless said) read by the program: learning_rate,
 ///     beta1, beta2,
 ///                    epsilon, weight_decay, weight_decay_others (for parameters without the decay
-///                    flag), clip (maximum global norm; 0: off), step (1 in the first call);
+///                    flag), clip (maximum global norm; 0: off; a program compiled to never clip
+///                    has neither it nor `gradient_norm`), step (1 in the first call);
 ///                    `position` (i32, shape []) of prefill and decode: tokens already in the cache
 ///                    temperature, top_p (f64), top_k (i64; 0: all) and seed (i64) of generate
 ///     state          read and updated in place, so that the next run goes on from there: `tokens`
