@@ -63,7 +63,7 @@ bool takesWholeMatrices(Slice slice, RankedTensorType whole, RankedTensorType pa
 /// A weight's gradient, as it comes out of the sums.
 bool isPlainGradient(kernel::GemmOp op) {
   return op.getTransposeA() && op.getOutputs().size() == 1 && !op.getBias() && !op.getResidual() &&
-         op.getActivation() == kernel::Activation::None;
+         op.getActivation() == kernel::Activation::None && !op.hasRegion();
 }
 
 class Classes {

@@ -282,7 +282,7 @@ void Fusion::fuse(RewriterBase &rewriter) {
       rewriter, rewriter.getFusedLoc({gemm.getLoc(), work.getLoc()}),
       TypeRange(ValueRange(outputs)), gemm.getA(), gemm.getB(), gemm.getBias(), gemm.getResidual(),
       extras, outputs, gemm.getTransposeA(), gemm.getTransposeB(), /*accumulate=*/false,
-      gemm.getActivation());
+      gemm.getActivation(), gemm.getPanelsBAttr(), gemm.getPanelsCAttr());
   Block &block = *fused.addRegionBlock();
   rewriter.setInsertionPointToStart(&block);
   // What the product made of an element.

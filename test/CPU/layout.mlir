@@ -59,6 +59,25 @@ func.func @transposed(%x: tensor<5x48xf32>, %p: memref<72x48xbf16> {quern.name =
   return %y : tensor<5x72xf32>
 }
 
+// An update on the accumulators of its gradient: a parameter and moments that products elsewhere read in panels.
+// CHECK-LABEL: func.func @never_clips
+// CHECK-SAME: quern.name = "t", quern.panels = #kernel.panels<24 rows>
+func.func @never_clips(%x: tensor<5x48xf32>, %d: tensor<5x72xf32>, %o: tensor<f64>,
+    %p: memref<72x48xf32> {quern.name = "t", quern.role = "parameter"}, %m: memref<72x48xf32> {quern.name = "t", quern.role = "first_moment"},
+    %v: memref<72x48xf32> {quern.name = "t", quern.role = "second_moment"}) attributes {quern.program} {
+  %0 = bufferization.to_tensor %p restrict writable : memref<72x48xf32> to tensor<72x48xf32>
+  %1 = bufferization.to_tensor %m restrict writable : memref<72x48xf32> to tensor<72x48xf32>
+  %2 = bufferization.to_tensor %v restrict writable : memref<72x48xf32> to tensor<72x48xf32>
+  // CHECK: kernel.gemm_adamw {{.*}} {panels = #kernel.panels<24 rows>}
+  %u:3 = kernel.gemm_adamw %d, %x options %o, %o, %o, %o, %o decay %o into %0, %1, %2
+    : (tensor<5x72xf32>, tensor<5x48xf32>, tensor<f64>, tensor<f64>, tensor<f64>, tensor<f64>, tensor<f64>, tensor<f64>,
+       tensor<72x48xf32>, tensor<72x48xf32>, tensor<72x48xf32>) -> (tensor<72x48xf32>, tensor<72x48xf32>, tensor<72x48xf32>)
+  bufferization.materialize_in_destination %u#0 in restrict writable %p : (tensor<72x48xf32>, memref<72x48xf32>) -> ()
+  bufferization.materialize_in_destination %u#1 in restrict writable %m : (tensor<72x48xf32>, memref<72x48xf32>) -> ()
+  bufferization.materialize_in_destination %u#2 in restrict writable %v : (tensor<72x48xf32>, memref<72x48xf32>) -> ()
+  return
+}
+
 // What stays in rows: a table of which rows are taken, also in another program alone; a matrix smaller than a tile; an A;
 // one that an op reads element by element beside others; a slice of columns; a B that is no parameter.
 // CHECK-LABEL: func.func @rows
