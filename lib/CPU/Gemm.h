@@ -83,7 +83,7 @@ void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, m
                mlir::Value column, llvm::ArrayRef<mlir::Value> sums,
                llvm::ArrayRef<mlir::Value> masks);
 
-/// Packs rows [row, row + tile.rows) of A over the block of K as [k][tile.rows] at `position` of
+/// Packs rows [row, row + tile.rows) of A over the block of K as [step][tile.rows] at `position` of
 /// `panel`, whose depth is padded to whole vectors. Rows past the end repeat the last one.
 void packRows(Emission &e, const RegisterTile &tile, const Matrix &a, mlir::Value row,
               const DepthBlock &block, mlir::Value panel, mlir::Value position);
@@ -93,7 +93,7 @@ void packTransposedRows(Emission &e, const RegisterTile &tile, const Matrix &a, 
                         mlir::Value to, const DepthBlock &block, mlir::Value panels,
                         mlir::Value position, int64_t pitch);
 
-/// Packs columns [column, column + tile.columns()) of B as [k][tile.columns()]; past the last
+/// Packs columns [column, column + tile.columns()) of B as [step][tile.columns()]; past the last
 /// column come zeros (of a transposed B, copies of the last).
 void packColumns(Emission &e, const RegisterTile &tile, const Matrix &b, bool transposed,
                  mlir::Value column, const DepthBlock &block, llvm::ArrayRef<mlir::Value> masks,

@@ -5,6 +5,7 @@
 //
 //===---------------------------------------------------------------------------------------------===//
 
+#include "DotProduct.h"
 #include "Gemm.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -27,17 +28,39 @@ static void forDepthVectors(Emission &e, const DepthBlock &block, VectorType typ
             [&](Value k) { body(k, laneMask(e, type, sub(e, block.size, k))); });
 }
 
+/// Calls `body(step, rows)` for each step of a panel over the block of K, with the positions of the
+/// rows of `matrix` ([k][...]) that it takes: one, or of pairs two unless K ends between them.
+static void forSteps(Emission &e, const RegisterTile &tile, const Matrix &matrix,
+                     const DepthBlock &block,
+                     llvm::function_ref<void(Value step, ArrayRef<Value> rows)> body) {
+  auto run = [&](Value from, Value to, int64_t count) {
+    e.forLoop(from, to, 1, [&](Value step) {
+      Value k = add(e, block.start, mul(e, step, tile.stepDepth()));
+      SmallVector<Value, 2> rows;
+      for (int64_t i = 0; i < count; ++i)
+        rows.push_back(matrix.position(e, add(e, k, i)));
+      body(step, rows);
+    });
+  };
+  Value whole = divide(e, block.size, e.index(tile.stepDepth()));
+  run(e.index(0), whole, tile.stepDepth());
+  std::optional<int64_t> size = getConstantIntValue(block.size);
+  if (tile.pairs && (!size || *size % 2))
+    run(whole, ceilDivide(e, block.size, 2), 1);
+}
+
 void packRows(Emission &e, const RegisterTile &tile, const Matrix &a, Value row,
               const DepthBlock &block, Value panel, Value position) {
   Value last = sub(e, a.rows, e.index(1));
   SmallVector<Value> starts;
   for (int64_t i = 0; i < tile.rows; ++i)
     starts.push_back(add(e, a.position(e, minimum(e, add(e, row, i), last)), block.start));
-  forDepthVectors(e, block, tile.vector, [&](Value k, Value mask) {
+  forDepthVectors(e, block, alongVector(tile), [&](Value k, Value mask) {
     SmallVector<Value> vectors;
     for (Value start : starts)
-      vectors.push_back(load(e, tile.vector, a.flat, add(e, start, k), mask));
-    Value to = add(e, position, mul(e, k, tile.rows));
+      vectors.push_back(loadAlong(e, tile, a.flat, add(e, start, k), mask));
+    Value step = divide(e, k, e.index(tile.stepDepth()));
+    Value to = add(e, position, mul(e, step, tile.rows));
     for (auto [i, vector] : llvm::enumerate(transpose(e, vectors)))
       store(e, vector, panel, add(e, to, i * tile.lanes));
   });
@@ -52,14 +75,13 @@ void packTransposedRows(Emission &e, const RegisterTile &tile, const Matrix &a, 
   auto type = VectorType::get({width}, tile.vector.getElementType());
   Value whole = minimum(e, to, divide(e, a.columns, e.index(tile.rows)));
   std::optional<int64_t> rows = getConstantIntValue(a.columns);
-  e.forLoop(e.index(0), block.size, 1, [&](Value k) {
-    Value source = a.position(e, add(e, block.start, k));
-    Value target = add(e, position, mul(e, k, tile.rows));
+  forSteps(e, tile, a, block, [&](Value step, ArrayRef<Value> sources) {
+    Value target = add(e, position, mul(e, step, tile.rows));
     auto move = [&](Value panel, bool masked) {
       for (int64_t i = 0; i < tile.rows; i += width) {
         Value row = add(e, mul(e, panel, tile.rows), i);
         Value mask = masked ? laneMask(e, type, sub(e, a.columns, row)) : Value();
-        store(e, load(e, type, a.flat, add(e, source, row), mask), panels,
+        store(e, loadAcross(e, tile, width, a.flat, sources, row, mask), panels,
               add(e, target, add(e, mul(e, sub(e, panel, from), pitch), i)));
       }
     };
@@ -72,12 +94,13 @@ void packTransposedRows(Emission &e, const RegisterTile &tile, const Matrix &a, 
 void packColumns(Emission &e, const RegisterTile &tile, const Matrix &b, bool transposed,
                  Value column, const DepthBlock &block, ArrayRef<Value> masks, Value panel) {
   if (!transposed) {
-    e.forLoop(e.index(0), block.size, 1, [&](Value k) {
-      Value from = add(e, b.position(e, add(e, block.start, k)), column);
-      Value to = mul(e, k, tile.columns());
-      for (int64_t j = 0; j < tile.vectors; ++j)
-        store(e, load(e, tile.vector, b.flat, add(e, from, j * tile.lanes), masks[j]), panel,
+    forSteps(e, tile, b, block, [&](Value step, ArrayRef<Value> rows) {
+      Value to = mul(e, step, tile.columns());
+      for (int64_t j = 0; j < tile.vectors; ++j) {
+        Value from = add(e, column, j * tile.lanes);
+        store(e, loadAcross(e, tile, tile.lanes, b.flat, rows, from, masks[j]), panel,
               add(e, to, j * tile.lanes));
+      }
     });
     return;
   }
@@ -89,12 +112,13 @@ void packColumns(Emission &e, const RegisterTile &tile, const Matrix &b, bool tr
       Value row = minimum(e, add(e, add(e, column, group), i), last);
       starts.push_back(add(e, b.position(e, row), block.start));
     }
-    forDepthVectors(e, block, tile.vector, [&](Value k, Value mask) {
+    forDepthVectors(e, block, alongVector(tile), [&](Value k, Value mask) {
       SmallVector<Value> vectors;
       for (Value start : starts)
-        vectors.push_back(load(e, tile.vector, b.flat, add(e, start, k), mask));
+        vectors.push_back(loadAlong(e, tile, b.flat, add(e, start, k), mask));
+      Value step = divide(e, k, e.index(tile.stepDepth()));
       for (auto [i, vector] : llvm::enumerate(transpose(e, vectors)))
-        store(e, vector, panel, add(e, group, mul(e, add(e, k, i), tile.columns())));
+        store(e, vector, panel, add(e, group, mul(e, add(e, step, i), tile.columns())));
     });
   });
 }

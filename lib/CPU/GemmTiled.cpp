@@ -5,6 +5,7 @@
 //
 //===---------------------------------------------------------------------------------------------===//
 
+#include "DotProduct.h"
 #include "Gemm.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -54,7 +55,8 @@ DepthBlock depthBlock(Emission &e, Value depth, Value start, int64_t size) {
 int64_t depthBlockSize(Emission &e, const RegisterTile &tile, Value depth, int64_t most) {
   // Blocks of about equal sizes.
   int64_t k = std::max<int64_t>(1, getConstantIntValue(depth).value_or(most));
-  return llvm::alignTo(llvm::divideCeil(k, llvm::divideCeil(k, most)), tile.lanes);
+  return llvm::alignTo(llvm::divideCeil(k, llvm::divideCeil(k, most)),
+                       tile.lanes * tile.stepDepth());
 }
 
 Value depthBlockCount(Emission &e, Value depth, int64_t size) {
@@ -106,15 +108,17 @@ int64_t known(Value size, int64_t fallback) { return getConstantIntValue(size).v
 TiledGemm::TiledGemm(Emission &e, const Matrix &a, const Matrix &b, bool transposeA,
                      bool transposeB, Value depth, const Epilogue &epilogue)
     : e(e), a(a), b(b), transposeA(transposeA), transposeB(transposeB), depth(depth),
-      epilogue(epilogue), tile(registerTile(e.machine, epilogue.compute())) {
+      epilogue(epilogue), tile(productTile(e.machine, a.type(), b.type(), epilogue.compute())) {
   int64_t bytes = epilogue.compute().getIntOrFloatBitWidth() / 8;
-  int64_t most = e.machine.tileDepth(epilogue.compute()); // blocks of K have equal sizes
+  // Blocks of K have equal sizes.
+  int64_t most = e.machine.tileDepth(epilogue.compute()) * tile.stepDepth();
   oneBlock = known(depth, most + 1) <= most;
   blockDepth = depthBlockSize(e, tile, depth, most);
-  panels.pitch = blockDepth * tile.rows + 64 / bytes; // not a power of two
+  int64_t steps = tile.steps(blockDepth);
+  panels.pitch = steps * tile.rows + 64 / bytes; // not a power of two
   stripPanels = 4;
   int64_t strip = stripPanels * tile.rows;
-  int64_t budget = e.machine.packedBytes / bytes / blockDepth;
+  int64_t budget = e.machine.packedBytes / bytes / steps;
   int64_t rows = known(epilogue.c.rows, budget);
   chunkRows = llvm::alignTo(std::clamp<int64_t>(std::min(rows, budget), 1, 4096), strip);
 }
@@ -205,7 +209,7 @@ void TiledGemm::prefetch(Value panel, Value part, Value parts, const DepthBlock 
 }
 
 void TiledGemm::emit() {
-  Type element = epilogue.compute();
+  Type element = epilogue.compute(), packed = tile.panelVector().getElementType();
   auto buffer = [&](int64_t size, Type type) { return MemRefType::get({size}, type); };
   int64_t chunkSize = chunkRows / tile.rows * panels.pitch;
   std::optional<int64_t> rows = getConstantIntValue(epilogue.c.rows);
@@ -213,8 +217,8 @@ void TiledGemm::emit() {
   // Two buffers in turn let threads pack the next block while others still multiply the last one:
   // one barrier a block is enough.
   buffers = oneChunk && oneBlock ? 1 : 2;
-  panels.a = e.sharedScratch(buffer(buffers * chunkSize, element));
-  panels.b = e.privateScratch(buffer(blockDepth * tile.columns(), element));
+  panels.a = e.sharedScratch(buffer(buffers * chunkSize, packed));
+  panels.b = e.privateScratch(buffer(tile.steps(blockDepth) * tile.columns(), packed));
   panels.product = e.privateScratch(buffer(tile.rows * tile.columns(), element));
   packedPanel = e.privateScratch(buffer(1, e.builder.getIndexType()));
 
