@@ -399,9 +399,9 @@ Value Narrowing::narrowCopy(Value value) {
   return casts[value] = generic.getResult(0);
 }
 
-/// Whether `op` multiplies `factor`, which is f32, as bf16 with what is bf16. A processor widens what
-/// it loads, so that it need not; but trained weights are rounded in products there as well: they
-/// are the same numbers on every target, and processors that multiply bf16 with bf16 can.
+/// Whether `op` multiplies `factor`, which is f32, as bf16 with what is bf16. A processor widens
+/// what it loads, so that it need not; but trained weights are rounded in products there as well:
+/// they are the same numbers on every target, and processors that multiply bf16 with bf16 can.
 bool Narrowing::wantsCast(Operation *op, Value factor) const {
   if (!getElementTypeOrSelf(factor.getType()).isF32())
     return false;
