@@ -282,8 +282,8 @@ def pairs():
     yield Gemm(9, 49, 31, b=True, narrow="b")
 
 
-def run(cases, cpu="native", machine=""):
-    program = Program("".join(case.text("f%d" % i) for i, case in enumerate(cases)), cpu, machine=machine)
+def run(cases, cpu="native", machine="", emulated=False):
+    program = Program("".join(case.text("f%d" % i) for i, case in enumerate(cases)), cpu, machine=machine, emulated=emulated)
     for i, case in enumerate(cases):
         for m in case.rows:
             case.check(program, "f%d" % i, m)
@@ -308,6 +308,10 @@ def main():
     run(cases[1::4], machine="dot=bf16,tile-rows=1,tile-vectors=4,panel=4K,packed=64K")
     run(cases[2::4], machine="dot=bf16,tile-rows=8,tile-vectors=1,panel=8K")
     run(cases[3::4], "x86-64-v2", "dot=bf16")
+    # As emitted for processors that have it. AVX-512's own instructions for activations are not emulated.
+    plain = [case for case in cases if getattr(case, "activation", "none") == "none"]
+    run(plain[::2], "znver4", emulated=True)
+    run(plain[1::4], "sapphirerapids", "tile-rows=16,tile-vectors=1,panel=8K", emulated=True)
 
 
 main()
