@@ -28,7 +28,17 @@ bool readsOutput(Operation *op, unsigned index) {
     return positions.getAccumulate();
   if (isa<CrossEntropyGradientOp>(op))
     return index == 1;
-  return isa<AdamWOp, CacheAppendOp>(op);
+  return isa<AdamWOp, GemmAdamWOp, CacheAppendOp>(op);
+}
+
+/// Whether an operand is one of those that have an element for each of the outputs', and are read
+/// in a region only.
+bool isOfRegion(GemmOp gemm, OpOperand &operand) {
+  auto [first, count] = gemm.getODSOperandIndexAndLength(4);
+  unsigned number = operand.getOperandNumber();
+  auto rankOf = [](Value value) { return cast<ShapedType>(value.getType()).getRank(); };
+  return number >= first && number < first + count &&
+         rankOf(operand.get()) == rankOf(gemm.getOutputs()[0]);
 }
 
 /// One model for all kernels: results are tied to outputs, and the op on memrefs is the op on
@@ -46,11 +56,14 @@ struct KernelBufferization
   bool bufferizesToMemoryWrite(Operation *op, OpOperand &operand, const AnalysisState &) const {
     return cast<DestinationStyleOpInterface>(op).isDpsInit(&operand);
   }
-  /// No kernel reads an input after it has begun to write an output, unless its emitter says so;
-  /// none does.
-  bool bufferizesToElementwiseAccess(Operation *, const AnalysisState &,
-                                     ArrayRef<OpOperand *>) const {
-    return false;
+  /// No kernel reads an input after it has begun to write an output, but for what the region of a
+  /// product reads: the elements of a row and column before it writes any output there.
+  bool bufferizesToElementwiseAccess(Operation *op, const AnalysisState &,
+                                     ArrayRef<OpOperand *> operands) const {
+    auto gemm = dyn_cast<GemmOp>(op);
+    return gemm && llvm::all_of(operands, [&](OpOperand *operand) {
+             return gemm.isDpsInit(operand) || isOfRegion(gemm, *operand);
+           });
   }
   LogicalResult bufferize(Operation *op, RewriterBase &rewriter,
                           const BufferizationOptions &options, BufferizationState &state) const {
@@ -67,6 +80,8 @@ struct KernelBufferization
     }
     OperationState newOp(op->getLoc(), op->getName(), operands, TypeRange(), op->getAttrs());
     newOp.propertiesAttr = op->getPropertiesAsAttribute();
+    for (Region &region : op->getRegions())
+      newOp.addRegion()->takeBody(region);
     rewriter.setInsertionPoint(op);
     rewriter.create(newOp);
     replaceOpWithBufferizedValues(rewriter, op, results);
@@ -85,8 +100,8 @@ void registerBufferization(DialectRegistry &registry) {
     attach<GemmOp, BatchGemmOp, AttentionOp, AttentionBackwardOp, NormOp, NormBackwardOp, SoftmaxOp,
            SoftmaxBackwardOp, EmbeddingOp, PositionEmbeddingOp, EmbeddingBackwardOp,
            PositionEmbeddingBackwardOp, RotaryOp, CountTargetsOp, CrossEntropyOp,
-           CrossEntropyGradientOp, SumRowsOp, SquaredNormOp, AdamWOp, CacheAppendOp, SampleOp>(
-        context);
+           CrossEntropyGradientOp, SumRowsOp, SquaredNormOp, AdamWOp, GemmAdamWOp, CacheAppendOp,
+           SampleOp>(context);
   });
 }
 

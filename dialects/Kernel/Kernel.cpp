@@ -18,8 +18,14 @@ using namespace quern::kernel;
 
 #include "dialects/Kernel/KernelDialect.cpp.inc"
 #include "dialects/Kernel/KernelEnums.cpp.inc"
+#define GET_ATTRDEF_CLASSES
+#include "dialects/Kernel/KernelAttributes.cpp.inc"
 
 void KernelDialect::initialize() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "dialects/Kernel/KernelAttributes.cpp.inc"
+      >();
   addOperations<
 #define GET_OP_LIST
 #include "dialects/Kernel/KernelOps.cpp.inc"
@@ -143,13 +149,23 @@ KERNEL_EFFECTS(CrossEntropyGradientOp)
 KERNEL_EFFECTS(SumRowsOp)
 KERNEL_EFFECTS(SquaredNormOp)
 KERNEL_EFFECTS(AdamWOp)
+KERNEL_EFFECTS(GemmAdamWOp)
 KERNEL_EFFECTS(CacheAppendOp)
 KERNEL_EFFECTS(SampleOp)
 #undef KERNEL_EFFECTS
 
+LogicalResult PanelsAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError, int64_t width,
+                                 PanelSide) {
+  if (width < 1)
+    return emitError() << "panels are 1 or more wide, not " << width;
+  return success();
+}
+
 LogicalResult GemmOp::verify() {
-  if (failed(outputsBetween(*this, getOutputs(), 1, 2)))
+  if (!hasRegion() && failed(outputsBetween(*this, getOutputs(), 1, 2)))
     return failure();
+  if (hasRegion() && getOutputs().empty())
+    return emitOpError("takes an output or more");
   if (shaped(getA()).getRank() < 2 || shaped(getB()).getRank() < 2)
     return emitOpError("multiplies tensors of rank 2 or more");
   if (getTransposeA() && getTransposeB())
@@ -157,8 +173,13 @@ LogicalResult GemmOp::verify() {
   if (!getTransposeA() && shaped(getB()).getRank() != 2)
     return emitOpError("B has rank ") << shaped(getB()).getRank() << ", not 2";
   if (getAccumulate() && (getBias() || getResidual() || getOutputs().size() > 1 ||
-                          getActivation() != Activation::None))
+                          getActivation() != Activation::None || hasRegion()))
     return emitOpError("accumulate excludes the other epilogues");
+  if (getPanelsB() && getTransposeA())
+    return emitOpError("panels_b excludes transpose_a");
+  if (getPanelsC() && (!getTransposeA() || getBias() || getResidual() || getOutputs().size() > 1 ||
+                       getActivation() != Activation::None || hasRegion()))
+    return emitOpError("panels_c needs transpose_a and excludes epilogues other than accumulate");
   ArrayRef<int64_t> b = shaped(getB()).getShape();
   int64_t columns = getTransposeB() ? b[0] : b.back();
   int64_t depth = getTransposeB() ? b[1] : b[0];
@@ -181,7 +202,7 @@ LogicalResult GemmOp::verify() {
   if (getResidual() &&
       failed(sameShape(*this, getResidual(), getOutputs()[0], "residual and output")))
     return failure();
-  return success();
+  return verifyEpilogue();
 }
 
 LogicalResult BatchGemmOp::verify() {
@@ -389,6 +410,33 @@ LogicalResult AdamWOp::verify() {
   return success();
 }
 
+LogicalResult GemmAdamWOp::verify() {
+  if (failed(outputsBetween(*this, getOutputs(), 3, 3)) ||
+      failed(rankAtLeast(*this, getA(), 2, "A")) || failed(rankAtLeast(*this, getB(), 2, "B")))
+    return failure();
+  Value parameter = getOutputs()[0];
+  Type element = shaped(parameter).getElementType();
+  if (!element.isF32() && !element.isF64())
+    return emitOpError("updates a parameter of f32 or f64, not ") << parameter.getType();
+  for (Value output : getOutputs()) {
+    if (failed(rankIs(*this, output, 2, "an output")) ||
+        failed(sameShape(*this, parameter, output, "the parameter and a moment")))
+      return failure();
+    if (shaped(output).getElementType() != element)
+      return emitOpError("has a parameter and moments of different element types: ")
+             << element << " and " << shaped(output).getElementType();
+  }
+  if (differ(lastDim(getA()), shaped(parameter).getDimSize(0)) ||
+      differ(lastDim(getB()), lastDim(parameter)))
+    return emitOpError("A, B and the parameter do not fit: ")
+           << getA().getType() << ", " << getB().getType() << ", " << parameter.getType();
+  for (Value option :
+       {getLearningRate(), getBeta1(), getBeta2(), getEpsilon(), getStep(), getWeightDecay()})
+    if (failed(scalarFits(*this, option, "an option")))
+      return failure();
+  return success();
+}
+
 LogicalResult CacheAppendOp::verify() {
   if (failed(outputsBetween(*this, getOutputs(), 1, 1)) ||
       failed(rankAtLeast(*this, getX(), 2, "x")) ||
@@ -419,6 +467,12 @@ LogicalResult SampleOp::verify() {
              << output.getType() << " does not fit logits " << getLogits().getType();
   return success();
 }
+
+namespace quern::kernel {
+// Epilogue.cpp
+ParseResult parseEpilogue(OpAsmParser &parser, Region &region);
+void printEpilogue(OpAsmPrinter &printer, Operation *op, Region &region);
+} // namespace quern::kernel
 
 #define GET_OP_CLASSES
 #include "dialects/Kernel/KernelOps.cpp.inc"

@@ -23,10 +23,19 @@
 #include "dialects/Kernel/KernelDialect.h.inc"
 #include "dialects/Kernel/KernelEnums.h.inc"
 
+#define GET_ATTRDEF_CLASSES
+#include "dialects/Kernel/KernelAttributes.h.inc"
+
 #define GET_OP_CLASSES
 #include "dialects/Kernel/KernelOps.h.inc"
 
 namespace quern::kernel {
+/// The type in which kernels compute with elements of this one: f32 for 16-bit floats.
+mlir::Type computeType(mlir::Type element);
+
+/// Whether the region of a product may hold the op: (C6) of `kernel.gemm`.
+bool isEpilogueOp(mlir::Operation &op);
+
 /// Makes the kernel ops known to one-shot bufferization.
 void registerBufferization(mlir::DialectRegistry &registry);
 } // namespace quern::kernel

@@ -22,6 +22,7 @@ def Kernel_Dialect : Dialect {
     emitter relies on: the innermost stride is 1, and dimensions that an op flattens (written `...`
     in its shapes) are dense among themselves, so that they collapse to one dimension with one stride.
   }];
+  let useDefaultAttributePrinterParser = 1;
   let dependentDialects = ["::mlir::memref::MemRefDialect", "::mlir::tensor::TensorDialect"];
 }
 

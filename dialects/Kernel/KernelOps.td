@@ -8,7 +8,9 @@
 #define QUERN_KERNEL_OPS_TD
 
 include "KernelDialect.td"
+include "mlir/IR/AttrTypeBase.td"
 include "mlir/IR/EnumAttr.td"
+include "mlir/IR/OpAsmInterface.td"
 include "mlir/Interfaces/DestinationStyleOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 
@@ -21,6 +23,29 @@ def Kernel_Activation : I32EnumAttr<"Activation", "what a gemm applies to its ac
 def Kernel_NormKind : I32EnumAttr<"NormKind", "which normalization", [
     I32EnumAttrCase<"Layer", 0, "layer">, I32EnumAttrCase<"Rms", 1, "rms">]> {
   let cppNamespace = "::quern::kernel";
+}
+
+def Kernel_PanelSide : I32EnumAttr<"PanelSide", "what panels of a matrix are made of", [
+    I32EnumAttrCase<"Columns", 0, "columns">, I32EnumAttrCase<"Rows", 1, "rows">]> {
+  let cppNamespace = "::quern::kernel";
+  let genSpecializedAttr = 0;
+}
+def Kernel_Panels : AttrDef<Kernel_Dialect, "Panels"> {
+  let mnemonic = "panels";
+  let summary = "a matrix that lies in memory as panels of columns or of rows";
+  let description = [{
+    The elements of a matrix [R, C] in another order, in the same memory. With `<W columns>` they stand in panels of W columns, the
+    last one narrower where W does not divide C, each row by row: element (r, c) is at
+
+        p * R + r * min(W, C - p) + (c - p)   with p = c - c mod W, the first column of its panel
+
+    `<W rows>` is that order of the transposed matrix. A micro-kernel whose tile is W columns wide then reads a panel from its first
+    element to its last. The type of the matrix does not show it: each op that takes one says so by an attribute, and the argument of
+    a program by `quern.panels`.
+  }];
+  let parameters = (ins "int64_t":$width, EnumParameter<Kernel_PanelSide>:$side);
+  let assemblyFormat = "`<` $width $side `>`";
+  let genVerifyDecl = 1;
 }
 
 def Kernel_Buffer : AnyTypeOf<[AnyRankedTensor, AnyStridedMemRef], "ranked tensor or strided memref">;
@@ -37,7 +62,8 @@ class Kernel_Op<string mnemonic, list<Trait> traits = []>
   let extraClassDeclaration = declarations;
 }
 
-def Kernel_GemmOp : Kernel_Op<"gemm", [AttrSizedOperandSegments]> {
+def Kernel_GemmOp : Kernel_Op<"gemm", [AttrSizedOperandSegments, IsolatedFromAbove,
+    DeclareOpInterfaceMethods<OpAsmOpInterface, ["getAsmBlockArgumentNames"]>]> {
   let summary = "matrix product with an epilogue";
   let description = [{
     `C = activation(op(A) op(B) + bias) + residual`, plus the old C when `accumulate` is set;
@@ -54,15 +80,69 @@ def Kernel_GemmOp : Kernel_Op<"gemm", [AttrSizedOperandSegments]> {
     for A and B of one type. Where both are bf16, a target may multiply pairs of them by an instruction that takes denormal numbers
     as 0 and gives 0 for them, in factors and sums: that is less than K * 2^-126 (1 + max|A| + max|B|) in C, beside the roundings of
     a sum of K products, in another order.
+
+    `panels_b` says that B (without transpose_a), and `panels_c` that C (with it, and without other epilogues than accumulate), lies in
+    memory as panels. Only the CPU takes them.
+
+    **A region** says any other epilogue. Its block takes an element of the value above, then the element of each operand of `with`: at
+    the same row and column of one of C's shape, of the same column of one of [N], or the only one of rank 0. It yields the element of
+    each output; a second output is then what the region yields for it, and no longer the sum. SwiGLU in the product of `up`, which
+    is kept for the backward pass:
+
+    ```mlir
+    %y, %u = kernel.gemm %x, %up with %gate into %0, %1 {transpose_b} : (...) -> (tensor<?x1536xf32>, tensor<?x1536xf32>)
+        epilogue (%sum: f32, %g: f32) {
+      %one = arith.constant 1.0 : f32
+      %2 = arith.negf %g : f32
+      %3 = math.exp %2 : f32
+      %4 = arith.addf %3, %one : f32
+      %5 = arith.divf %g, %4 : f32
+      %6 = arith.mulf %5, %sum : f32
+      kernel.yield %6, %sum : f32, f32
+    }
+    ```
+
+    The elements of a row and column are read before any output is written there. So an output may lie in the memory of an operand of
+    `with` of its shape, exactly: the update of a parameter and its moments in the product that makes its gradient. The region comes
+    after the attributes rather than in their place: these are what graphs are searched for, what accumulators of every target have a
+    fast form for, and what most products need; they are not written out as a region that each of these would have to recognize again.
+
+    (C1) Operands of `with` need a region. (C2) Each of them is of C's shape, of [N], or of rank 0. (C3) The block has an argument for the
+    value, then one for each of them, of its element type; for 16-bit floats that is f32, to which they are widened. (C4) It ends in
+    `kernel.yield` with one value for each output, of its element type or, for 16-bit floats, f32. (C5) Outputs have one shape. (C6) Ops
+    of the block are elementwise ones of arith and math on numbers, and no divisions of integers: those of vectors may be under a mask.
   }];
   let arguments = (ins Kernel_Buffer:$a, Kernel_Buffer:$b, Optional<Kernel_Buffer>:$bias,
-      Optional<Kernel_Buffer>:$residual, Variadic<Kernel_Buffer>:$outputs,
+      Optional<Kernel_Buffer>:$residual, Variadic<Kernel_Buffer>:$extras, Variadic<Kernel_Buffer>:$outputs,
       UnitAttr:$transpose_a, UnitAttr:$transpose_b, UnitAttr:$accumulate,
-      DefaultValuedAttr<Kernel_Activation, "Activation::None">:$activation);
-  let assemblyFormat = [{
-    $a `,` $b (`bias` $bias^)? (`residual` $residual^)? `into` $outputs attr-dict
-    `:` functional-type(operands, results)
+      DefaultValuedAttr<Kernel_Activation, "Activation::None">:$activation,
+      OptionalAttr<Kernel_Panels>:$panels_b, OptionalAttr<Kernel_Panels>:$panels_c);
+  let regions = (region MaxSizedRegion<1>:$epilogue);
+  let builders = [OpBuilder<(ins "::mlir::TypeRange":$types, "::mlir::Value":$a, "::mlir::Value":$b, "::mlir::Value":$bias,
+      "::mlir::Value":$residual, "::mlir::ValueRange":$outputs, CArg<"bool", "false">:$transposeA, CArg<"bool", "false">:$transposeB,
+      CArg<"bool", "false">:$accumulate, CArg<"Activation", "Activation::None">:$activation), [{
+    build($_builder, $_state, types, a, b, bias, residual, /*extras=*/::mlir::ValueRange(), outputs, transposeA, transposeB, accumulate,
+          activation, PanelsAttr(), PanelsAttr());
+  }]>];
+  let extraClassDeclaration = declarations # [{
+    /// Whether a region says what becomes of the value.
+    bool hasRegion() { return !getEpilogue().empty(); }
+    /// The block of the region, without its ops, for the operands that the op has.
+    ::mlir::Block *addRegionBlock();
+    /// (C1) to (C6).
+    ::llvm::LogicalResult verifyEpilogue();
   }];
+  let assemblyFormat = [{
+    $a `,` $b (`bias` $bias^)? (`residual` $residual^)? (`with` $extras^)? `into` $outputs attr-dict
+    `:` functional-type(operands, results) (`epilogue` custom<Epilogue>($epilogue)^)?
+  }];
+}
+
+def Kernel_YieldOp : Op<Kernel_Dialect, "yield", [Pure, Terminator, HasParent<"GemmOp">]> {
+  let summary = "what the region of a product makes of an element";
+  let description = "One value for each output of the `kernel.gemm` around it.";
+  let arguments = (ins Variadic<AnyType>:$values);
+  let assemblyFormat = "attr-dict ($values^ `:` type($values))?";
 }
 
 def Kernel_BatchGemmOp : Kernel_Op<"batch_gemm"> {
@@ -272,14 +352,38 @@ def Kernel_AdamWOp : Kernel_Op<"adamw", [AttrSizedOperandSegments]> {
     `p = p (1 - learning_rate weight_decay) - learning_rate (m / (1 - beta1^step)) / (sqrt(v / (1 - beta2^step)) + epsilon)`.
     There is a gradient and a weight decay for each parameter; outputs are p, m, v of the first one, then of the second, ...,
     and hold the old values on entry. All moments have the same element type. The options are rank-0 f64, so that 1 - beta2
-    keeps its digits; scale (rank-0 float) is the clipping factor.
+    keeps its digits; scale (rank-0 float) is the clipping factor, 1 when absent.
   }];
-  let arguments = (ins Variadic<Kernel_Buffer>:$gradients, Kernel_Buffer:$scale, Kernel_Buffer:$learning_rate,
+  let arguments = (ins Variadic<Kernel_Buffer>:$gradients, Optional<Kernel_Buffer>:$scale, Kernel_Buffer:$learning_rate,
       Kernel_Buffer:$beta1, Kernel_Buffer:$beta2, Kernel_Buffer:$epsilon, Kernel_Buffer:$step,
       Variadic<Kernel_Buffer>:$weight_decays, Variadic<Kernel_Buffer>:$outputs);
   let assemblyFormat = [{
-    $gradients `scale` $scale `options` $learning_rate `,` $beta1 `,` $beta2 `,` $epsilon `,` $step `decay` $weight_decays
+    $gradients (`scale` $scale^)? `options` $learning_rate `,` $beta1 `,` $beta2 `,` $epsilon `,` $step `decay` $weight_decays
     `into` $outputs attr-dict `:` functional-type(operands, results)
+  }];
+}
+
+def Kernel_GemmAdamWOp : Kernel_Op<"gemm_adamw"> {
+  let summary = "AdamW update of a matrix by a gradient that is never stored";
+  let description = [{
+    `G = A^T B`, as `kernel.gemm` with `transpose_a` computes it (A [..., M], B [..., N], the leading dimensions flattened to K), and then the
+    update of `kernel.adamw` by G, without a scale, on the accumulators. Outputs p, m, v [M, N] are of one element type, f32 or f64, and hold
+    the old values on entry; neither A nor B may lie in their memory. The bits are those of the two kernels one after the other. With
+    `panels`, all three lie in memory as panels.
+
+    Only targets that can do so emit it; `quern-fuse-updates` makes it for them alone.
+  }];
+  let arguments = (ins Kernel_Buffer:$a, Kernel_Buffer:$b, Kernel_Buffer:$learning_rate, Kernel_Buffer:$beta1, Kernel_Buffer:$beta2,
+      Kernel_Buffer:$epsilon, Kernel_Buffer:$step, Kernel_Buffer:$weight_decay, Variadic<Kernel_Buffer>:$outputs,
+      OptionalAttr<Kernel_Panels>:$panels);
+  let builders = [OpBuilder<(ins "::mlir::TypeRange":$types, "::mlir::Value":$a, "::mlir::Value":$b, "::mlir::Value":$learning_rate,
+      "::mlir::Value":$beta1, "::mlir::Value":$beta2, "::mlir::Value":$epsilon, "::mlir::Value":$step, "::mlir::Value":$weight_decay,
+      "::mlir::ValueRange":$outputs), [{
+    build($_builder, $_state, types, a, b, learning_rate, beta1, beta2, epsilon, step, weight_decay, outputs, PanelsAttr());
+  }]>];
+  let assemblyFormat = [{
+    $a `,` $b `options` $learning_rate `,` $beta1 `,` $beta2 `,` $epsilon `,` $step `decay` $weight_decay `into` $outputs attr-dict
+    `:` functional-type(operands, results)
   }];
 }
 

@@ -198,7 +198,7 @@ INFER(AdamWOp) {
                   value.getType());
   for (Value value : {op.getScale(), op.getLearningRate(), op.getBeta1(), op.getBeta2(),
                       op.getEpsilon(), op.getWeightDecay(), op.getStep()})
-    if (!isScalar(value) || !isFloat(value))
+    if (value && (!isScalar(value) || !isFloat(value)))
       return fail(where, "adamw", 2, "options and scale must be floats of rank 0, not ",
                   value.getType());
   types.append(3, type);

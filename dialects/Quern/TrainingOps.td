@@ -188,16 +188,16 @@ def Quern_AdamWOp : Quern_Op<"adamw"> {
     Loshchilov and Hutter 2019, algorithm 2, as PyTorch computes it. With g = gradient * scale:
     `m' = beta1 m + (1 - beta1) g`, `v' = beta2 v + (1 - beta2) g^2`,
     `p' = p (1 - learning_rate weight_decay) - learning_rate (m' / (1 - beta1^step)) / (sqrt(v' / (1 - beta2^step)) + epsilon)`.
-    The options are rank-0 f64; scale, the clipping factor, has rank 0 and the parameter's element type. Results: p', m', v'.
+    The options are rank-0 f64; scale, the clipping factor, has rank 0 and the parameter's element type; without it g is the gradient. Results: p', m', v'.
 
     (C1) parameter, gradient and moments have one type. (C2) options and scale have rank 0.
   }];
   let arguments = (ins Quern_Tensor:$parameter, Quern_Tensor:$gradient, Quern_Tensor:$first_moment, Quern_Tensor:$second_moment,
-      Quern_Tensor:$scale, Quern_Tensor:$learning_rate, Quern_Tensor:$beta1, Quern_Tensor:$beta2, Quern_Tensor:$epsilon,
+      Optional<Quern_Tensor>:$scale, Quern_Tensor:$learning_rate, Quern_Tensor:$beta1, Quern_Tensor:$beta2, Quern_Tensor:$epsilon,
       Quern_Tensor:$weight_decay, Quern_Tensor:$step);
   let results = (outs Quern_Tensor:$new_parameter, Quern_Tensor:$new_first_moment, Quern_Tensor:$new_second_moment);
   let assemblyFormat = [{
-    $parameter `,` $gradient `moments` $first_moment `,` $second_moment `scale` $scale
+    $parameter `,` $gradient `moments` $first_moment `,` $second_moment (`scale` $scale^)?
     `options` $learning_rate `,` $beta1 `,` $beta2 `,` $epsilon `,` $weight_decay `,` $step attr-dict `:` type(operands)
   }];
 }

@@ -145,6 +145,11 @@ llvm::Error Bench::run() {
           return llvm::createStringError("--precision=" + settings.precision +
                                          " is for gemm, train, prefill, decode and compile; '" +
                                          work + "' computes in f32");
+  if (settings.clip == "never")
+    for (const std::string &work : works)
+      if (work != "machine" && work != "train" && work != "compile")
+        return llvm::createStringError("--clip=never is for train and compile; '" + work +
+                                       "' has no gradients to clip");
   llvm::Expected<std::vector<std::unique_ptr<Peer>>> found =
       findPeers(settings, works, *llvm::max_element(threads), compiler.tool);
   if (!found)

@@ -280,7 +280,8 @@ Rows measureCompilation(llvm::StringRef name, llvm::ArrayRef<int64_t>, const std
 llvm::ArrayRef<ModelFamily> modelFamilies() {
   static const ModelFamily families[] = {
       {"train",
-       "a training step: gradients, clipping, AdamW; 6 operations a parameter and token",
+       "a training step: gradients, clipping (unless --clip=never), AdamW; 6 operations a "
+       "parameter and token",
        "MODEL:BATCHxLENGTH",
        {"gpt2:4x64", "gpt2:4x256", "nano:12x64"},
        measureTraining},

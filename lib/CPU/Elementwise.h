@@ -8,6 +8,7 @@
 #define QUERN_LIB_CPU_ELEMENTWISE_H
 
 #include "Rows.h"
+#include "VectorBlock.h"
 #include "quern/Emission/LoopNest.h"
 
 namespace quern::cpu {
@@ -18,7 +19,8 @@ class Body {
 public:
   /// Scalars only when `loop` is -1.
   Body(const LoopNest &nest, Emission &emission, int64_t loop, int64_t lanes)
-      : nest(nest), op(nest.op), emission(emission), vectorLoop(loop), lanes(lanes) {}
+      : nest(nest), op(nest.op), emission(emission), vectorLoop(loop), lanes(lanes),
+        block(emission, lanes) {}
 
   /// Fixes the indices of all loops (that of the vector loop is ignored) and writes what depends on
   /// them alone. `carried` replaces what the outputs hold, when a reduction keeps it in registers.
@@ -46,16 +48,15 @@ private:
   llvm::SmallVector<mlir::Value> indicesOf(const Access &access, mlir::Value column) const;
   mlir::Value load(const Access &access, mlir::Value column, mlir::Value mask);
   bool isVector(const Access &access) const { return vectorLoop >= 0 && access.uses(vectorLoop); }
-  mlir::Value broadcast(mlir::Value scalar);
-  mlir::Value valueOf(mlir::Value inBody, mlir::Value column, mlir::Value mask);
+  llvm::SmallVector<mlir::Value> valuesOf(mlir::ValueRange inBody, mlir::Value column,
+                                          mlir::Value mask);
 
   const LoopNest &nest;
   mlir::linalg::GenericOp op;
   Emission &emission;
   int64_t vectorLoop, lanes;
   llvm::SmallVector<mlir::Value> indices;
-  llvm::DenseMap<mlir::Value, mlir::Value> uniform; ///< values of the body that are scalars
-  llvm::DenseMap<mlir::Value, mlir::Value> varying; ///< those of the lanes at hand
+  VectorBlock block;
 };
 
 /// Emits a nest that has reductions.

@@ -9,7 +9,6 @@
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "mlir/IR/IRMapping.h"
 
 using namespace mlir;
 
@@ -38,94 +37,61 @@ Value Body::load(const Access &access, Value column, Value mask) {
   return vector::MaskedLoadOp::create(b, emission.loc, type, access.memref, at, mask, zero);
 }
 
-Value Body::broadcast(Value scalar) {
-  return vector::BroadcastOp::create(emission.builder, emission.loc,
-                                     VectorType::get({lanes}, scalar.getType()), scalar);
-}
-
 void Body::setRow(ArrayRef<Value> newIndices, ValueRange carried) {
   setIndices(newIndices);
-  uniform.clear();
-  varying.clear();
-  Block *block = op.getBody();
+  block.clear();
+  Block *body = op.getBody();
   unsigned inputs = op.getNumDpsInputs();
-  for (auto [argument, access] : llvm::zip(block->getArguments(), nest.accesses)) {
+  for (auto [argument, access] : llvm::zip(body->getArguments(), nest.accesses)) {
     if (argument.use_empty())
       continue;
-    if (access.output && !carried.empty()) {
-      Value value = carried[argument.getArgNumber() - inputs];
-      (isa<VectorType>(value.getType()) ? varying : uniform)[argument] = value;
-    } else if (!isVector(access)) {
-      uniform[argument] = load(access, Value(), Value());
-    }
+    if (access.output && !carried.empty())
+      block.set(argument, carried[argument.getArgNumber() - inputs]);
+    else if (!isVector(access))
+      block.set(argument, load(access, Value(), Value()));
   }
-  for (Operation &inside : block->without_terminator()) {
+  for (Operation &inside : body->without_terminator()) {
     if (auto index = dyn_cast<linalg::IndexOp>(inside)) {
       int64_t loop = nest.loopOfDim[index.getDim()];
       if (loop != vectorLoop)
-        uniform[index.getResult()] = indices[loop];
+        block.set(index.getResult(), indices[loop]);
       continue;
     }
-    if (!llvm::all_of(inside.getOperands(), [&](Value value) { return uniform.contains(value); }))
-      continue;
-    IRMapping mapping;
-    for (auto [value, known] : uniform)
-      mapping.map(value, known);
-    Operation *clone = emission.builder.clone(inside, mapping);
-    clone->walk([&](linalg::IndexOp index) {
-      index.replaceAllUsesWith(indices[nest.loopOfDim[index.getDim()]]);
-      index.erase();
-    });
-    for (auto [value, result] : llvm::zip(inside.getResults(), clone->getResults()))
-      uniform[value] = result;
+    Operation *clone = block.writeUniform(inside);
+    if (clone)
+      clone->walk([&](linalg::IndexOp index) {
+        index.replaceAllUsesWith(indices[nest.loopOfDim[index.getDim()]]);
+        index.erase();
+      });
   }
 }
 
-Value Body::valueOf(Value inBody, Value column, Value mask) {
-  if (auto known = uniform.lookup(inBody))
-    return vectorLoop < 0 ? known : broadcast(known);
-  if (auto known = varying.lookup(inBody))
-    return known;
-  OpBuilder &b = emission.builder;
-  Value result;
-  if (auto argument = dyn_cast<BlockArgument>(inBody)) {
-    result = load(nest.accesses[argument.getArgNumber()], column, mask);
-  } else if (auto index = inBody.getDefiningOp<linalg::IndexOp>()) {
-    auto type = VectorType::get({lanes}, b.getIndexType());
-    Value step = vector::StepOp::create(b, index.getLoc(), type);
-    result = arith::AddIOp::create(b, index.getLoc(), broadcast(column), step);
-  } else {
-    // The op itself, on vectors.
-    Operation *scalar = inBody.getDefiningOp();
-    IRMapping mapping;
-    for (Value operand : scalar->getOperands())
-      mapping.map(operand, valueOf(operand, column, mask));
-    Operation *clone = b.clone(*scalar, mapping);
-    for (auto [inside, value] : llvm::zip(scalar->getResults(), clone->getResults())) {
-      value.setType(VectorType::get({lanes}, value.getType()));
-      varying[inside] = value;
-    }
-    return varying[inBody];
+SmallVector<Value> Body::valuesOf(ValueRange inBody, Value column, Value mask) {
+  if (vectorLoop < 0) {
+    SmallVector<Value> scalars;
+    for (Value value : inBody)
+      scalars.push_back(block.uniformOf(value));
+    return scalars;
   }
-  varying[inBody] = result;
-  return result;
+  OpBuilder &b = emission.builder;
+  return block.vectorsOf(inBody, [&](Value value) -> Value {
+    if (auto argument = dyn_cast<BlockArgument>(value))
+      return load(nest.accesses[argument.getArgNumber()], column, mask);
+    auto index = value.getDefiningOp<linalg::IndexOp>();
+    if (!index)
+      return {};
+    Value step =
+        vector::StepOp::create(b, index.getLoc(), VectorType::get({lanes}, b.getIndexType()));
+    return arith::AddIOp::create(b, index.getLoc(), block.broadcast(column), step);
+  });
 }
 
 SmallVector<Value> Body::yield(Value column, Value mask) {
-  // What an earlier call wrote may be inside of a loop that has ended.
-  auto kept = varying;
-  SmallVector<Value> values;
-  for (Value value : op.getBody()->getTerminator()->getOperands())
-    values.push_back(valueOf(value, column, mask));
-  varying = std::move(kept);
-  return values;
+  return valuesOf(op.getBody()->getTerminator()->getOperands(), column, mask);
 }
 
 Value Body::term(Value inBody, Value column, Value mask) {
-  auto kept = varying;
-  Value value = valueOf(inBody, column, mask);
-  varying = std::move(kept);
-  return value;
+  return valuesOf(inBody, column, mask)[0];
 }
 
 Value Body::loadOutput(unsigned number, Value column, Value mask) {

@@ -6,6 +6,7 @@
 //===---------------------------------------------------------------------------------------------===//
 
 #include "Emitters.h"
+#include "Turns.h"
 #include "quern/CPU/Passes.h"
 #include "quern/Emission/Kernels.h"
 
@@ -40,7 +41,7 @@ LogicalResult emitKernel(Operation *op, ValueRange operands, Emission &emission)
             kernel::NormBackwardOp, kernel::EmbeddingOp, kernel::PositionEmbeddingOp,
             kernel::EmbeddingBackwardOp, kernel::PositionEmbeddingBackwardOp, kernel::RotaryOp,
             kernel::CacheAppendOp, kernel::SampleOp, kernel::SumRowsOp, kernel::SquaredNormOp,
-            kernel::AdamWOp, linalg::GenericOp>(
+            kernel::AdamWOp, kernel::GemmAdamWOp, linalg::GenericOp>(
           [&](auto kernel) { return emit(kernel, operands, emission); })
       .Default([](Operation *op) { return op->emitOpError("has no emitter for the CPU"); });
 }
@@ -61,7 +62,7 @@ public:
             MemRefType::get({ShapedType::kDynamic}, IntegerType::get(module.getContext(), 8))) {}
 
   LogicalResult run(func::FuncOp program);
-  int64_t calls = 0;
+  int64_t calls = 0, barriers = 0;
   int64_t functions() const { return emitted.size(); }
 
 private:
@@ -122,19 +123,37 @@ LogicalResult Emitter::replaceKernels(func::FuncOp body, int64_t &scratchBytes) 
   FailureOr<SmallVector<Operation *>> kernels = emission::takeKernels(body, "the CPU");
   if (failed(kernels))
     return failure();
-  IRRewriter rewriter(module.getContext());
-  size_t arguments = body.getNumArguments();
+  llvm::DenseMap<Operation *, KernelFunction> functionOf;
   for (Operation *op : *kernels) {
     FailureOr<KernelFunction> kernel = getKernel(op);
     if (failed(kernel))
       return failure();
-    scratchBytes = std::max(scratchBytes, kernel->scratchBytes);
+    functionOf.try_emplace(op, *kernel);
+  }
+  Turns turns(body, [&](Operation *op) { return functionOf.at(op).scratchBytes; });
+  scratchBytes = turns.scratchBytes();
+  IRRewriter rewriter(module.getContext());
+  for (Operation *op : turns.barriers()) {
     rewriter.setInsertionPoint(op);
-    SmallVector<Value> operands(op->getOperands());
-    for (size_t i = arguments - 3; i < arguments; ++i)
-      operands.push_back(body.getArgument(i));
-    func::CallOp::create(rewriter, op->getLoc(), kernel->function, operands);
     omp::BarrierOp::create(rewriter, op->getLoc());
+    ++barriers;
+  }
+  auto added = body.getArguments().take_back(3);
+  Value scratch = added[0], thread = added[1], threads = added[2];
+  for (Operation *op : *kernels) {
+    const KernelFunction &kernel = functionOf.at(op);
+    rewriter.setInsertionPoint(op);
+    Value own = scratch;
+    if (int64_t start = turns.scratchStart(op)) {
+      auto constant = [&](int64_t value) -> Value {
+        return arith::ConstantIndexOp::create(rewriter, op->getLoc(), value);
+      };
+      own = memref::ViewOp::create(rewriter, op->getLoc(), scratchType, scratch, constant(start),
+                                   constant(kernel.scratchBytes));
+    }
+    SmallVector<Value> operands(op->getOperands());
+    operands.append({own, thread, threads});
+    func::CallOp::create(rewriter, op->getLoc(), kernel.function, operands);
     rewriter.eraseOp(op);
     ++calls;
   }
@@ -225,6 +244,7 @@ struct EmitCPU : quern::cpu::impl::EmitCPUBase<EmitCPU> {
       if (failed(emitter.run(program)))
         return signalPassFailure();
     numKernels += emitter.calls;
+    numBarriers += emitter.barriers;
     numFunctions += emitter.functions();
   }
 };

@@ -27,6 +27,7 @@ namespace quern::cpu {
 // Gemm*.cpp
 QUERN_EMITTER(kernel::GemmOp);
 QUERN_EMITTER(kernel::BatchGemmOp);
+QUERN_EMITTER(kernel::GemmAdamWOp);
 // Attention*.cpp
 QUERN_EMITTER(kernel::AttentionOp);
 QUERN_EMITTER(kernel::AttentionBackwardOp);

@@ -50,31 +50,88 @@ LogicalResult check(Operation *op, ValueRange buffers) {
   return success();
 }
 
+/// A matrix in panels is dense, and they are as wide as the tile of this processor.
+LogicalResult checkPanels(Operation *op, Value matrix, kernel::PanelsAttr panels, Emission &e) {
+  if (!panels)
+    return success();
+  auto type = cast<MemRefType>(matrix.getType());
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  if (type.getRank() != 2 || failed(type.getStridesAndOffset(strides, offset)) ||
+      strides[0] != type.getDimSize(1))
+    return op->emitOpError("takes panels of a dense matrix, not of ") << type;
+  Type compute = emission::computeType(type.getElementType());
+  int64_t width = registerTile(e.machine, compute).columns();
+  if (panels.getWidth() != width)
+    return op->emitOpError("has panels of ")
+           << panels.getWidth() << ", and the tile of " << e.machine.cpu << " is " << width
+           << " columns of " << compute << " wide";
+  return success();
+}
+
+bool isOfRows(kernel::PanelsAttr panels) {
+  return panels && panels.getSide() == kernel::PanelSide::Rows;
+}
+
 } // namespace
 
+/// What a region reads and writes may be of any type that vectors have.
+static LogicalResult checkRegion(kernel::GemmOp op, ValueRange buffers) {
+  for (Value buffer : buffers) {
+    auto type = cast<MemRefType>(buffer.getType());
+    Type element = type.getElementType();
+    bool isBytes = element.isF32() || element.isF64() || element.isBF16() ||
+                   (element.isInteger() && element.getIntOrFloatBitWidth() % 8 == 0);
+    if (type.getRank() > 0 && !isBytes)
+      return op.emitOpError("has a region on elements of type ")
+             << element << ", which has no emitter for the CPU; use f32, f64, bf16 or integers of "
+             << "whole bytes";
+    if (!hasContiguousRows(buffer))
+      return op.emitOpError("needs contiguous rows (a last stride of 1), not ") << type;
+  }
+  return success();
+}
+
 LogicalResult emit(kernel::GemmOp op, ValueRange operands, Emission &e) {
-  if (failed(check(op, operands)))
-    return failure();
   kernel::GemmOp::Adaptor in(operands, op);
-  Matrix a(e, in.getA()), b(e, in.getB());
+  if (op.hasRegion()) {
+    SmallVector<Value> factors(
+        operands.take_front(operands.size() - in.getExtras().size() - in.getOutputs().size()));
+    if (failed(check(op, factors)) || failed(checkRegion(op, in.getExtras())) ||
+        failed(checkRegion(op, in.getOutputs())))
+      return failure();
+  } else if (failed(check(op, operands))) {
+    return failure();
+  }
+  if (failed(checkPanels(op, in.getB(), op.getPanelsBAttr(), e)) ||
+      failed(checkPanels(op, in.getOutputs()[0], op.getPanelsCAttr(), e)))
+    return failure();
+  kernel::PanelsAttr panelsB = op.getPanelsBAttr(), panelsC = op.getPanelsCAttr();
+  Matrix a(e, in.getA()), b(e, in.getB(), panelsB);
   Epilogue epilogue;
-  epilogue.c = Matrix(e, in.getOutputs()[0]);
+  epilogue.c = Matrix(e, in.getOutputs()[0], panelsC);
   epilogue.activation = op.getActivation();
   epilogue.accumulate = op.getAccumulate();
   if (in.getBias())
     epilogue.bias = Matrix(e, in.getBias()).flat;
-  if (in.getOutputs().size() > 1)
+  if (op.hasRegion())
+    epilogue.region.emplace(e, op, in, e.machine.lanes(op.getEpilogue().getArgument(0).getType()));
+  else if (in.getOutputs().size() > 1)
     epilogue.preactivation = Matrix(e, in.getOutputs()[1]);
   if (in.getResidual())
     epilogue.residual = Matrix(e, in.getResidual());
-  bool transposeA = op.getTransposeA(), transposeB = op.getTransposeB();
+  // Panels of rows are panels of columns of the transposed matrix (see Matrix).
+  bool transposeA = op.getTransposeA();
+  bool transposeB = op.getTransposeB() != isOfRows(panelsB);
+  if (isOfRows(panelsC)) // C^T = (A^T B)^T = B^T A
+    std::swap(a, b);
 
   Value depth = shareSizes(a, b, epilogue.c, transposeA, transposeB);
   const Matrix &c = epilogue.c;
 
   auto tiled = [&] { emitTiled(e, a, b, transposeA, transposeB, depth, epilogue); };
   std::optional<int64_t> rows = getConstantIntValue(c.rows);
-  if (transposeA || (rows && *rows >= fewRows)) {
+  if (transposeA || (b.panel && transposeB) || (rows && *rows >= fewRows)) {
     tiled();
   } else if (rows) {
     emitFewRows(e, a, b, transposeB, epilogue);
@@ -91,6 +148,31 @@ LogicalResult emit(kernel::GemmOp op, ValueRange operands, Emission &e) {
     tiled();
     e.scratchBytes = std::max(e.scratchBytes, afterFew);
   }
+  return success();
+}
+
+LogicalResult emit(kernel::GemmAdamWOp op, ValueRange operands, Emission &e) {
+  kernel::GemmAdamWOp::Adaptor in(operands, op);
+  SmallVector<Value> matrices{in.getA(), in.getB()};
+  llvm::append_range(matrices, in.getOutputs());
+  kernel::PanelsAttr panels = op.getPanelsAttr();
+  if (failed(check(op, matrices)))
+    return failure();
+  for (Value output : in.getOutputs())
+    if (failed(checkPanels(op, output, panels, e)))
+      return failure();
+  Matrix a(e, in.getA()), b(e, in.getB());
+  if (isOfRows(panels)) // as for panels_c of a product
+    std::swap(a, b);
+  Epilogue epilogue;
+  epilogue.c = Matrix(e, in.getOutputs()[0], panels);
+  Vectors v(e, epilogue.compute());
+  epilogue.update = {Matrix(e, in.getOutputs()[1], panels), Matrix(e, in.getOutputs()[2], panels),
+                     stepFactors(v, {/*scale=*/{}, in.getLearningRate(), in.getBeta1(),
+                                     in.getBeta2(), in.getEpsilon(), in.getStep()}),
+                     shrinkage(v, in.getLearningRate(), in.getWeightDecay())};
+  Value depth = shareSizes(a, b, epilogue.c, /*transposeA=*/true, /*transposeB=*/false);
+  emitTiled(e, a, b, /*transposeA=*/true, /*transposeB=*/false, depth, epilogue);
   return success();
 }
 
@@ -119,9 +201,10 @@ LogicalResult emit(kernel::BatchGemmOp op, ValueRange operands, Emission &e) {
   int64_t bytes = element.getIntOrFloatBitWidth() / 8;
   constexpr int64_t panelsAtATime = 16;
   int64_t chunkRows = panelsAtATime * tile.rows;
-  int64_t blockDepth = depthBlockSize(e, tile, depth, 1024 / bytes * tile.stepDepth());
+  int64_t blockDepth =
+      depthBlockSize(depth, 1024 / bytes * tile.stepDepth(), tile.lanes * tile.stepDepth());
   std::optional<int64_t> knownDepth = getConstantIntValue(depth);
-  bool hasPartialSums = element != c.type() && !(knownDepth && *knownDepth <= blockDepth);
+  bool hasPartialSums = whole.keepsSumsApart() && !(knownDepth && *knownDepth <= blockDepth);
   ColumnStrips strips(tile, c.columns, hasPartialSums, /*most=*/256);
   auto buffer = [&](int64_t size, Type type) {
     return e.privateScratch(MemRefType::get({size}, type));

@@ -7,7 +7,9 @@
 #ifndef QUERN_LIB_CPU_GEMM_H
 #define QUERN_LIB_CPU_GEMM_H
 
+#include "AdamW.h"
 #include "MicroKernel.h"
+#include "VectorBlock.h"
 #include "dialects/Kernel/Kernel.h"
 #include "quern/Emission/Views.h"
 
@@ -23,13 +25,25 @@ public:
   /// `leading` of the first dimensions are left out (indices of a batch).
   Matrix(Emission &e, mlir::Value memref, int64_t leading = 0);
 
+  /// A dense matrix in panels. With panels of rows it is the transposed one, so that those of every
+  /// Matrix are of columns.
+  Matrix(Emission &e, mlir::Value memref, kernel::PanelsAttr panels);
+
   mlir::Value flat;          ///< rank 1: all elements from the first to the last
   mlir::Value rows, columns; ///< sizes, index
+  int64_t panel = 0;         ///< columns of a panel (kernel::PanelsAttr); 0: it lies in rows
 
   mlir::Type type() const { return llvm::cast<mlir::MemRefType>(flat.getType()).getElementType(); }
 
-  /// Where a row starts in `flat`.
+  /// Where a row starts in `flat`; not of a matrix in panels.
   mlir::Value position(Emission &e, mlir::Value row) const;
+
+  /// Where the element at `row` and `column` is in `flat`; of a matrix in panels, `column` is the
+  /// first of one. The elements of the row after it, in panels those of this panel, follow.
+  mlir::Value place(Emission &e, mlir::Value row, mlir::Value column) const;
+
+  /// Of a matrix in panels: the columns of the panel whose first is `column`.
+  mlir::Value panelColumns(Emission &e, mlir::Value column) const;
 
   /// The same rows, starting at `start` elements into `flat`.
   Matrix at(mlir::Value start) const;
@@ -57,6 +71,40 @@ struct PartialSums {
   int64_t pitch;
 };
 
+/// The region of a product: what becomes of a value, with the elements of other operands.
+class EpilogueRegion {
+public:
+  /// For vectors of `lanes` elements. What does not depend on them is written here.
+  EpilogueRegion(Emission &e, kernel::GemmOp op, kernel::GemmOp::Adaptor in, int64_t lanes);
+
+  /// The type of sums.
+  mlir::Type compute() const { return block->getArgument(0).getType(); }
+
+  /// The matrices that it reads.
+  llvm::SmallVector<const Matrix *> matrices() const;
+
+  /// Writes the outputs for one vector of values: at `row` and the lanes from `column` on.
+  void store(Emission &e, mlir::Value value, mlir::Value row, mlir::Value column,
+             mlir::Value mask) const;
+
+private:
+  struct Operand {
+    std::optional<Matrix> matrix; ///< of C's shape
+    mlir::Value vector;           ///< rank 1, an element a column; neither where all share a number
+  };
+  mlir::Block *block;
+  llvm::SmallVector<Operand> operands;
+  llvm::SmallVector<Matrix> outputs;
+  VectorBlock values;
+};
+
+/// The product is the gradient of C, a parameter, and is not stored itself.
+struct ParameterUpdate {
+  Matrix first, second; ///< moments of C
+  StepFactors factors;
+  mlir::Value shrinkage;
+};
+
 /// What happens to a product before it is C.
 struct Epilogue {
   Matrix c;
@@ -64,10 +112,19 @@ struct Epilogue {
   mlir::Value bias; ///< rank 1, or null
   kernel::Activation activation = kernel::Activation::None;
   bool accumulate = false;
-  std::optional<PartialSums> partial; ///< none: C itself holds them
+  std::optional<EpilogueRegion> region;  ///< the last thing that happens
+  std::optional<ParameterUpdate> update; ///< excludes all of the above but C
+  std::optional<PartialSums> partial;    ///< none: C itself holds them
 
   /// The type of sums: f32 where C is bf16.
-  mlir::Type compute() const { return emission::computeType(c.type()); }
+  mlir::Type compute() const {
+    return region ? region->compute() : emission::computeType(c.type());
+  }
+  /// Whether C cannot hold sums over some blocks of K: it has another type, or may be memory that
+  /// is read after them.
+  bool keepsSumsApart() const {
+    return update || compute() != c.type() || (region && !region->matrices().empty());
+  }
 };
 
 /// A part of the depth K of a product.
@@ -83,6 +140,11 @@ void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, m
                mlir::Value column, llvm::ArrayRef<mlir::Value> sums,
                llvm::ArrayRef<mlir::Value> masks);
 
+/// Brings what the epilogue reads for a tile of C, from `row` and `column` on, close: its rows are
+/// short pieces of memory far apart, which would be waited for one after the other.
+void prefetchTile(Emission &e, const RegisterTile &tile, const Epilogue &epilogue,
+                  const DepthBlock &block, mlir::Value row, mlir::Value column);
+
 /// Packs rows [row, row + tile.rows) of A over the block of K as [step][tile.rows] at `position` of
 /// `panel`, whose depth is padded to whole vectors. Rows past the end repeat the last one.
 void packRows(Emission &e, const RegisterTile &tile, const Matrix &a, mlir::Value row,
@@ -94,14 +156,15 @@ void packTransposedRows(Emission &e, const RegisterTile &tile, const Matrix &a, 
                         mlir::Value position, int64_t pitch);
 
 /// Packs columns [column, column + tile.columns()) of B as [step][tile.columns()]; past the last
-/// column come zeros (of a transposed B, copies of the last).
+/// column come zeros (of a transposed B, copies of the last). Of a B in panels as wide as the tile,
+/// `column` is the first of one; of a transposed one, the block starts with a panel.
 void packColumns(Emission &e, const RegisterTile &tile, const Matrix &b, bool transposed,
                  mlir::Value column, const DepthBlock &block, llvm::ArrayRef<mlir::Value> masks,
                  mlir::Value panel);
 
 /// A depth of K taken in blocks of `size`, the last one shorter: how long (at most `most`), how
-/// many, and the one that starts at `start`.
-int64_t depthBlockSize(Emission &e, const RegisterTile &tile, mlir::Value depth, int64_t most);
+/// many, and the one that starts at `start`. Blocks are multiples of `step`.
+int64_t depthBlockSize(mlir::Value depth, int64_t most, int64_t step);
 mlir::Value depthBlockCount(Emission &e, mlir::Value depth, int64_t size);
 DepthBlock depthBlock(Emission &e, mlir::Value depth, mlir::Value start, int64_t size);
 
@@ -119,10 +182,12 @@ private:
   mlir::Value columns;
 };
 
-/// Packed panels: those of A stand `pitch` elements apart; one of B; a tile of C.
+/// Packed panels: those of A stand `pitch` elements apart; one of B, which starts at `bPosition`
+/// (null: 0); a tile of C.
 struct Panels {
   mlir::Value a, b, product;
   int64_t pitch = 0;
+  mlir::Value bPosition = {};
 };
 
 /// Multiplies panels [from, to) of A, the first of which starts at `position` and holds `firstRow`
@@ -163,7 +228,8 @@ private:
 void emitTiled(Emission &e, const Matrix &a, const Matrix &b, bool transposeA, bool transposeB,
                mlir::Value depth, const Epilogue &epilogue);
 
-/// Products with few rows, bound by reading B: no packing. C = A B, B transposed or not.
+/// Products with few rows, bound by reading B: no packing. C = A B, B transposed or not, but not
+/// transposed and in panels.
 void emitFewRows(Emission &e, const Matrix &a, const Matrix &b, bool transposeB,
                  const Epilogue &epilogue);
 

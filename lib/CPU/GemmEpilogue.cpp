@@ -9,6 +9,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
 #include <cmath>
@@ -54,6 +55,53 @@ static Value activate(Emission &e, kernel::Activation activation, Value x) {
   llvm_unreachable("an activation without its formula");
 }
 
+void prefetchTile(Emission &e, const RegisterTile &tile, const Epilogue &epilogue,
+                  const DepthBlock &block, Value row, Value column) {
+  SmallVector<const Matrix *> matrices;
+  if (epilogue.region)
+    matrices = epilogue.region->matrices();
+  if (epilogue.update)
+    matrices = {&epilogue.c, &epilogue.update->first, &epilogue.update->second};
+  if (epilogue.residual)
+    matrices.push_back(&*epilogue.residual);
+  if (matrices.empty())
+    return;
+  auto touch = [&] {
+    for (const Matrix *matrix : matrices) {
+      int64_t line = 64 * 8 / matrix->type().getIntOrFloatBitWidth();
+      for (int64_t i = 0; i < tile.rows; ++i) {
+        Value start = matrix->place(e, add(e, row, i), column);
+        // Beyond the matrix it does no harm.
+        for (int64_t j = 0; j < tile.columns() + line - 1; j += line)
+          memref::PrefetchOp::create(e.builder, e.loc, matrix->flat,
+                                     ValueRange{add(e, start, std::min(j, tile.columns() - 1))},
+                                     /*isWrite=*/epilogue.update.has_value(),
+                                     /*localityHint=*/3, /*isDataCache=*/true);
+      }
+    }
+  };
+  if (!block.isLast)
+    return touch();
+  e.when(block.isLast, touch);
+}
+
+/// AdamW's update of C by a vector of its gradient, `shift` columns after `column`.
+static void updateParameter(Emission &e, const Epilogue &epilogue, Value row, Value column,
+                            int64_t shift, Value gradient, Value mask) {
+  const ParameterUpdate &update = *epilogue.update;
+  Vectors v(e, epilogue.compute());
+  std::pair<Value, Value> places[3];
+  Value values[3];
+  for (auto [i, matrix] : llvm::enumerate(std::array{&epilogue.c, &update.first, &update.second})) {
+    places[i] = {matrix->flat, add(e, matrix->place(e, row, column), shift)};
+    values[i] = load(e, v.type, places[i].first, places[i].second, mask);
+  }
+  Moments now =
+      updated(v, update.factors, update.shrinkage, gradient, {values[0], values[1], values[2]});
+  for (auto [place, value] : llvm::zip(places, std::array{now.parameter, now.first, now.second}))
+    store(e, value, place.first, place.second, mask);
+}
+
 void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, Value row,
                Value column, ArrayRef<Value> sums, ArrayRef<Value> masks) {
   auto type = cast<VectorType>(sums[0].getType());
@@ -61,7 +109,7 @@ void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, V
   auto plus = [&](Value a, Value b) -> Value {
     return arith::AddFOp::create(e.builder, e.loc, a, b);
   };
-  Value c = add(e, epilogue.c.position(e, row), column);
+  Value c = epilogue.c.place(e, row, column);
   Value memory = epilogue.c.flat, place = c;
   // What C holds is then added to the last block only.
   bool isApart = epilogue.partial && block.isFirst;
@@ -92,6 +140,10 @@ void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, V
   auto storeFinal = [&] {
     for (auto [j, total] : llvm::enumerate(totals)) {
       int64_t shift = j * lanes;
+      if (epilogue.update) {
+        updateParameter(e, epilogue, row, column, shift, total, masks[j]);
+        continue;
+      }
       Value value = total;
       if (epilogue.accumulate && isApart)
         value = plus(value, load(e, type, epilogue.c.flat, add(e, c, shift), masks[j]));
@@ -106,11 +158,15 @@ void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, V
       if (epilogue.residual)
         value = plus(
             value, load(e, type, epilogue.residual->flat, elsewhere(*epilogue.residual), masks[j]));
-      store(e, value, epilogue.c.flat, add(e, c, shift), masks[j]);
+      if (epilogue.region)
+        epilogue.region->store(e, value, row, add(e, column, shift), masks[j]);
+      else
+        store(e, value, epilogue.c.flat, add(e, c, shift), masks[j]);
     }
   };
-  bool plain = !isApart && !epilogue.bias && !epilogue.preactivation && !epilogue.residual &&
-               epilogue.activation == kernel::Activation::None;
+  bool plain = !isApart && !epilogue.update && !epilogue.bias && !epilogue.preactivation &&
+               !epilogue.residual && epilogue.activation == kernel::Activation::None &&
+               !epilogue.region;
   if (plain || !block.isLast)
     return plain ? storePartial() : storeFinal();
   auto choice = scf::IfOp::create(e.builder, e.loc, block.isLast, /*withElseRegion=*/true);

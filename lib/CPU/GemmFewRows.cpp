@@ -205,11 +205,57 @@ static void alongRows(Emission &e, const Matrix &a, const Matrix &b, const Epilo
   });
 }
 
+/// C = A B, B in panels: a unit is one of them, read from its first element to its last.
+static void alongPanels(Emission &e, const Matrix &a, const Matrix &b, const Epilogue &epilogue) {
+  RegisterTile tile = registerTile(e.machine, epilogue.compute());
+  constexpr int64_t together = 4; // steps whose sums do not wait for each other
+  DepthBlock all{e.index(0), a.columns, {}, {}};
+  Value whole = mul(e, divide(e, all.size, e.index(together)), together);
+  ColumnPanels panels(e, epilogue.c.columns, tile);
+  e.forUnits(panels.count, [&](Value panel) {
+    Value column = mul(e, panel, tile.columns());
+    Value width = b.panelColumns(e, column), start = b.place(e, e.index(0), column);
+    panels.visit(e, panel, [&](const RegisterTile &tile, int64_t known) {
+      SmallVector<Value> masks = columnMasks(e, tile, column, epilogue.c.columns, known);
+      e.forLoop(e.index(0), epilogue.c.rows, 1, [&](Value row) {
+        Value x = a.position(e, row);
+        auto step = [&](Value k, ValueRange sums) {
+          Value factor = element(e, epilogue.compute(), a.flat, add(e, x, k));
+          factor = vector::BroadcastOp::create(e.builder, e.loc, tile.vector, factor);
+          Value from = add(e, start, mul(e, k, width));
+          SmallVector<Value> next;
+          for (int64_t j = 0; j < tile.vectors; ++j)
+            next.push_back(fma(e, factor,
+                               load(e, tile.vector, b.flat, add(e, from, j * tile.lanes), masks[j]),
+                               sums[j]));
+          return next;
+        };
+        auto count = static_cast<size_t>(tile.vectors);
+        SmallVector<Value> sums(together * count, splat(e, tile.vector, 0));
+        sums = e.forLoop(e.index(0), whole, together, sums, [&](Value k, ValueRange sums) {
+          SmallVector<Value> next;
+          for (int64_t i = 0; i < together; ++i)
+            llvm::append_range(next, step(add(e, k, i), sums.slice(i * count, count)));
+          return next;
+        });
+        SmallVector<Value> totals;
+        for (size_t j = 0; j < count; ++j)
+          totals.push_back(plus(e, plus(e, sums[j], sums[count + j]),
+                                plus(e, sums[2 * count + j], sums[3 * count + j])));
+        totals = e.forLoop(whole, all.size, 1, totals, step);
+        finishRow(e, epilogue, all, row, column, totals, masks);
+      });
+    });
+  });
+}
+
 void emitFewRows(Emission &e, const Matrix &a, const Matrix &b, bool transposeB,
                  const Epilogue &epilogue) {
   std::optional<int64_t> depth = getConstantIntValue(a.columns);
   std::optional<int64_t> columns = getConstantIntValue(epilogue.c.columns);
-  if (transposeB)
+  if (b.panel)
+    alongPanels(e, a, b, epilogue);
+  else if (transposeB)
     alongRows(e, a, b, epilogue);
   else if (depth && columns && *columns)
     alongMemory(e, a, b, *depth, *columns, epilogue);

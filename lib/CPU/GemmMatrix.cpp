@@ -11,6 +11,8 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
+#include <utility>
+
 using namespace mlir;
 
 namespace quern::cpu {
@@ -92,6 +94,28 @@ Value Matrix::positionOf(Emission &e, Value index, ArrayRef<Dimension> dims) con
 Value Matrix::position(Emission &e, Value row) const {
   Value position = positionOf(e, row, dimensions);
   return start ? add(e, start, position) : position;
+}
+
+Matrix::Matrix(Emission &e, Value memref, kernel::PanelsAttr panels) : Matrix(e, memref) {
+  if (!panels)
+    return;
+  panel = panels.getWidth();
+  if (panels.getSide() == kernel::PanelSide::Rows)
+    std::swap(rows, columns);
+}
+
+Value Matrix::panelColumns(Emission &e, Value column) const {
+  std::optional<int64_t> known = getConstantIntValue(columns);
+  if (known && *known % panel == 0)
+    return e.index(panel);
+  return minimum(e, e.index(panel), sub(e, columns, column));
+}
+
+Value Matrix::place(Emission &e, Value row, Value column) const {
+  if (!panel)
+    return add(e, position(e, row), column);
+  Value inPanel = add(e, mul(e, column, rows), mul(e, row, panelColumns(e, column)));
+  return start ? add(e, start, inPanel) : inPanel;
 }
 
 Value Matrix::batchPosition(Emission &e, Value index) const { return positionOf(e, index, batch); }

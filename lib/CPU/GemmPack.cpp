@@ -28,18 +28,18 @@ static void forDepthVectors(Emission &e, const DepthBlock &block, VectorType typ
             [&](Value k) { body(k, laneMask(e, type, sub(e, block.size, k))); });
 }
 
-/// Calls `body(step, rows)` for each step of a panel over the block of K, with the positions of the
-/// rows of `matrix` ([k][...]) that it takes: one, or of pairs two unless K ends between them.
-static void forSteps(Emission &e, const RegisterTile &tile, const Matrix &matrix,
-                     const DepthBlock &block,
-                     llvm::function_ref<void(Value step, ArrayRef<Value> rows)> body) {
+/// Calls `body(step, places)` for each step of a panel over the block of K, with `place(k)` of the
+/// rows of a matrix ([k][...]) that it takes: one, or of pairs two unless K ends between them.
+static void forSteps(Emission &e, const RegisterTile &tile, const DepthBlock &block,
+                     llvm::function_ref<Value(Value k)> place,
+                     llvm::function_ref<void(Value step, ArrayRef<Value> places)> body) {
   auto run = [&](Value from, Value to, int64_t count) {
     e.forLoop(from, to, 1, [&](Value step) {
       Value k = add(e, block.start, mul(e, step, tile.stepDepth()));
-      SmallVector<Value, 2> rows;
+      SmallVector<Value, 2> places;
       for (int64_t i = 0; i < count; ++i)
-        rows.push_back(matrix.position(e, add(e, k, i)));
-      body(step, rows);
+        places.push_back(place(add(e, k, i)));
+      body(step, places);
     });
   };
   Value whole = divide(e, block.size, e.index(tile.stepDepth()));
@@ -75,7 +75,8 @@ void packTransposedRows(Emission &e, const RegisterTile &tile, const Matrix &a, 
   auto type = VectorType::get({width}, tile.vector.getElementType());
   Value whole = minimum(e, to, divide(e, a.columns, e.index(tile.rows)));
   std::optional<int64_t> rows = getConstantIntValue(a.columns);
-  forSteps(e, tile, a, block, [&](Value step, ArrayRef<Value> sources) {
+  auto place = [&](Value k) { return a.position(e, k); };
+  forSteps(e, tile, block, place, [&](Value step, ArrayRef<Value> sources) {
     Value target = add(e, position, mul(e, step, tile.rows));
     auto move = [&](Value panel, bool masked) {
       for (int64_t i = 0; i < tile.rows; i += width) {
@@ -91,35 +92,56 @@ void packTransposedRows(Emission &e, const RegisterTile &tile, const Matrix &a, 
   });
 }
 
-void packColumns(Emission &e, const RegisterTile &tile, const Matrix &b, bool transposed,
-                 Value column, const DepthBlock &block, ArrayRef<Value> masks, Value panel) {
-  if (!transposed) {
-    forSteps(e, tile, b, block, [&](Value step, ArrayRef<Value> rows) {
-      Value to = mul(e, step, tile.columns());
-      for (int64_t j = 0; j < tile.vectors; ++j) {
-        Value from = add(e, column, j * tile.lanes);
-        store(e, loadAcross(e, tile, tile.lanes, b.flat, rows, from, masks[j]), panel,
-              add(e, to, j * tile.lanes));
-      }
-    });
-    return;
-  }
+/// Packs the part of a block that begins `before` of K after the block, from a transposed B whose
+/// rows begin at `start(row)` there.
+static void packTransposedColumns(Emission &e, const RegisterTile &tile, const Matrix &b,
+                                  Value column, const DepthBlock &part, Value before,
+                                  llvm::function_ref<Value(Value row)> start, Value panel) {
   // One group of columns after the other: a square of vectors at a time fits the registers.
   Value last = sub(e, b.rows, e.index(1));
   e.forLoop(e.index(0), e.index(tile.columns()), tile.lanes, [&](Value group) {
     SmallVector<Value> starts;
-    for (int64_t i = 0; i < tile.lanes; ++i) {
-      Value row = minimum(e, add(e, add(e, column, group), i), last);
-      starts.push_back(add(e, b.position(e, row), block.start));
-    }
-    forDepthVectors(e, block, alongVector(tile), [&](Value k, Value mask) {
+    for (int64_t i = 0; i < tile.lanes; ++i)
+      starts.push_back(start(minimum(e, add(e, add(e, column, group), i), last)));
+    forDepthVectors(e, part, alongVector(tile), [&](Value k, Value mask) {
       SmallVector<Value> vectors;
       for (Value start : starts)
         vectors.push_back(loadAlong(e, tile, b.flat, add(e, start, k), mask));
-      Value step = divide(e, k, e.index(tile.stepDepth()));
+      Value first = divide(e, add(e, before, k), e.index(tile.stepDepth()));
       for (auto [i, vector] : llvm::enumerate(transpose(e, vectors)))
-        store(e, vector, panel, add(e, group, mul(e, add(e, step, i), tile.columns())));
+        store(e, vector, panel, add(e, group, mul(e, add(e, first, i), tile.columns())));
     });
+  });
+}
+
+void packColumns(Emission &e, const RegisterTile &tile, const Matrix &b, bool transposed,
+                 Value column, const DepthBlock &block, ArrayRef<Value> masks, Value panel) {
+  if (!transposed) {
+    auto place = [&](Value k) { return b.place(e, k, column); };
+    forSteps(e, tile, block, place, [&](Value step, ArrayRef<Value> sources) {
+      Value to = mul(e, step, tile.columns());
+      for (int64_t j = 0; j < tile.vectors; ++j) {
+        Value shift = e.index(j * tile.lanes);
+        store(e, loadAcross(e, tile, tile.lanes, b.flat, sources, shift, masks[j]), panel,
+              add(e, to, shift));
+      }
+    });
+    return;
+  }
+  if (!b.panel) {
+    auto start = [&](Value row) { return add(e, b.position(e, row), block.start); };
+    return packTransposedColumns(e, tile, b, column, block, e.index(0), start, panel);
+  }
+  // What is one step after another of the depth lies in panels of B: one of them after the other.
+  std::optional<int64_t> depth = getConstantIntValue(b.columns);
+  bool wholePanels = depth && *depth % b.panel == 0;
+  e.forLoop(e.index(0), block.size, b.panel, [&](Value before) {
+    Value first = add(e, block.start, before);
+    Value left = sub(e, block.size, before);
+    DepthBlock part{
+        first, wholePanels ? e.index(b.panel) : minimum(e, e.index(b.panel), left), {}, {}};
+    auto start = [&](Value row) { return b.place(e, row, first); };
+    packTransposedColumns(e, tile, b, column, part, before, start, panel);
   });
 }
 

@@ -23,13 +23,14 @@ void multiplyStrip(Emission &e, const RegisterTile &tile, const Panels &panels, 
                    llvm::function_ref<void(Value)> beforePanel) {
   e.forLoop(from, to, 1, [&](Value panel) {
     beforePanel(panel);
+    Value row = add(e, firstRow, mul(e, panel, tile.rows));
     Value a = add(e, position, mul(e, panel, panels.pitch));
-    SmallVector<Value> sums =
-        multiplyPanels(e, tile, panels.a, a, panels.b, e.index(0), block.size);
+    prefetchTile(e, tile, epilogue, block, row, column);
+    Value b = panels.bPosition ? panels.bPosition : e.index(0);
+    SmallVector<Value> sums = multiplyPanels(e, tile, panels.a, a, panels.b, b, block.size);
     // Through memory, so that one copy of the epilogue serves all rows and any number of them.
     for (auto [i, sum] : llvm::enumerate(sums))
       store(e, sum, panels.product, e.index(i * tile.lanes));
-    Value row = add(e, firstRow, mul(e, panel, tile.rows));
     Value count = minimum(e, e.index(tile.rows), sub(e, epilogue.c.rows, row));
     e.forLoop(e.index(0), count, 1, [&](Value i) {
       SmallVector<Value> vectors;
@@ -52,11 +53,10 @@ DepthBlock depthBlock(Emission &e, Value depth, Value start, int64_t size) {
   return {start, minimum(e, left, e.index(size)), isFirst, isLast};
 }
 
-int64_t depthBlockSize(Emission &e, const RegisterTile &tile, Value depth, int64_t most) {
+int64_t depthBlockSize(Value depth, int64_t most, int64_t step) {
   // Blocks of about equal sizes.
   int64_t k = std::max<int64_t>(1, getConstantIntValue(depth).value_or(most));
-  return llvm::alignTo(llvm::divideCeil(k, llvm::divideCeil(k, most)),
-                       tile.lanes * tile.stepDepth());
+  return llvm::alignTo(llvm::divideCeil(k, llvm::divideCeil(k, most)), step);
 }
 
 Value depthBlockCount(Emission &e, Value depth, int64_t size) {
@@ -93,6 +93,7 @@ private:
   Value firstColumn;
   std::optional<ColumnPanels> columnPanels;
 
+  bool alongPanels;    ///< B is packed along its panels, whole vectors of each
   int64_t blockDepth;  ///< K is taken in blocks of at most this many
   int64_t chunkRows;   ///< rows of A that are packed at a time
   int64_t stripPanels; ///< panels of A in a unit
@@ -113,7 +114,9 @@ TiledGemm::TiledGemm(Emission &e, const Matrix &a, const Matrix &b, bool transpo
   // Blocks of K have equal sizes.
   int64_t most = e.machine.tileDepth(epilogue.compute()) * tile.stepDepth();
   oneBlock = known(depth, most + 1) <= most;
-  blockDepth = depthBlockSize(e, tile, depth, most);
+  // A transposed B in panels is packed from one of them after the other.
+  alongPanels = b.panel && transposeB;
+  blockDepth = depthBlockSize(depth, most, alongPanels ? b.panel : tile.lanes * tile.stepDepth());
   int64_t steps = tile.steps(blockDepth);
   panels.pitch = steps * tile.rows + 64 / bytes; // not a power of two
   stripPanels = 4;
@@ -153,6 +156,17 @@ void TiledGemm::multiply(Value firstRow, Value rows, const DepthBlock &block, Va
     Value column = columnOf(panel);
     columnPanels->visit(e, panel, [&](const RegisterTile &tile, int64_t width) {
       SmallVector<Value> masks = columnMasks(e, tile, column, epilogue.c.columns, width);
+      auto multiply = [&](const Panels &panels) {
+        multiplyStrip(e, tile, panels, position, epilogue, block, firstRow, from, to, column, masks,
+                      [&](Value rowPanel) { prefetch(panel, rowPanel, rowPanels, block); });
+      };
+      // What already lies in memory as the micro-kernel reads it.
+      if (b.panel && !transposeB && width == b.panel && b.type() == epilogue.compute()) {
+        Panels inPlace = panels;
+        inPlace.b = b.flat;
+        inPlace.bPosition = b.place(e, block.start, column);
+        return multiply(inPlace);
+      }
       Value before = memref::LoadOp::create(e.builder, e.loc, packedPanel, ValueRange{zero});
       Value isNew =
           arith::CmpIOp::create(e.builder, e.loc, arith::CmpIPredicate::ne, before, panel);
@@ -163,8 +177,7 @@ void TiledGemm::multiply(Value firstRow, Value rows, const DepthBlock &block, Va
         packColumns(e, tile, b, transposeB, column, block, masks, panels.b);
         memref::StoreOp::create(e.builder, e.loc, panel, packedPanel, ValueRange{zero});
       }
-      multiplyStrip(e, tile, panels, position, epilogue, block, firstRow, from, to, column, masks,
-                    [&](Value rowPanel) { prefetch(panel, rowPanel, rowPanels, block); });
+      multiply(panels);
     });
   });
 }
@@ -176,7 +189,10 @@ void TiledGemm::prefetch(Value panel, Value part, Value parts, const DepthBlock 
   Value next = add(e, panel, 1);
   Value column = columnOf(next);
   Value lines = ceilDivide(e, block.size, line);
-  Value count = transposeB ? mul(e, lines, tile.columns()) : block.size;
+  int64_t panelLines = llvm::divideCeil(tile.columns() * b.panel, line); // of a square of a panel
+  Value count = b.panel      ? mul(e, ceilDivide(e, block.size, b.panel), panelLines)
+                : transposeB ? mul(e, lines, tile.columns())
+                             : block.size;
   Value from = divide(e, mul(e, count, part), parts);
   Value to = divide(e, mul(e, count, add(e, part, 1)), parts);
   auto exists = scf::IfOp::create(e.builder, e.loc, less(e, next, columnPanels->count),
@@ -189,6 +205,19 @@ void TiledGemm::prefetch(Value panel, Value part, Value parts, const DepthBlock 
                                ValueRange{add(e, b.position(e, row), column)}, /*isWrite=*/false,
                                /*localityHint=*/2, /*isDataCache=*/true);
   };
+  if (b.panel) {
+    // Squares as long as they are wide: they follow each other in a panel of B, or stand in one
+    // panel after the other.
+    e.forLoop(from, to, 1, [&](Value i) {
+      Value step = mul(e, divide(e, i, e.index(panelLines)), b.panel);
+      Value start = add(e, block.start, step);
+      Value place = transposeB ? b.place(e, column, start) : b.place(e, start, column);
+      Value inSquare = mul(e, remainder(e, i, e.index(panelLines)), line);
+      memref::PrefetchOp::create(e.builder, e.loc, b.flat, ValueRange{add(e, place, inSquare)},
+                                 /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+    });
+    return;
+  }
   if (!transposeB) {
     e.forLoop(from, to, 1, [&](Value i) {
       for (int64_t j = 0; j < tile.columns(); j += line)
@@ -218,11 +247,14 @@ void TiledGemm::emit() {
   // one barrier a block is enough.
   buffers = oneChunk && oneBlock ? 1 : 2;
   panels.a = e.sharedScratch(buffer(buffers * chunkSize, packed));
-  panels.b = e.privateScratch(buffer(tile.steps(blockDepth) * tile.columns(), packed));
+  // Panels of pairs are half as deep, and then no whole number of vectors: the last one of each
+  // overlaps with the next panel's first.
+  int64_t depth = tile.steps(blockDepth) + (alongPanels && tile.pairs ? tile.lanes : 0);
+  panels.b = e.privateScratch(buffer(depth * tile.columns(), packed));
   panels.product = e.privateScratch(buffer(tile.rows * tile.columns(), element));
   packedPanel = e.privateScratch(buffer(1, e.builder.getIndexType()));
 
-  bool hasPartialSums = element != epilogue.c.type() && !oneBlock;
+  bool hasPartialSums = epilogue.keepsSumsApart() && !oneBlock;
   ColumnStrips strips(tile, epilogue.c.columns, hasPartialSums, /*most=*/1024);
   if (hasPartialSums)
     epilogue.partial = {

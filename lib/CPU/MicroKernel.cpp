@@ -94,8 +94,9 @@ Value load(Emission &e, VectorType type, Value memref, Value position, Value mas
   if (!mask)
     value = vector::LoadOp::create(e.builder, e.loc, stored, memref, ValueRange{position});
   else
-    value = vector::MaskedLoadOp::create(e.builder, e.loc, stored, memref, ValueRange{position},
-                                         mask, splat(e, stored, 0));
+    value = vector::MaskedLoadOp::create(
+        e.builder, e.loc, stored, memref, ValueRange{position}, mask,
+        arith::ConstantOp::create(e.builder, e.loc, e.builder.getZeroAttr(stored)));
   return converted(e, type, value);
 }
 

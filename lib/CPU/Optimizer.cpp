@@ -7,8 +7,8 @@
 // One pass over gradient, parameter and both moments: 28 bytes a parameter in f32, and nothing else
 // matters. What depends on the options alone is computed once a thread, in f64 as PyTorch does.
 
+#include "AdamW.h"
 #include "Emitters.h"
-#include "Rows.h"
 
 #include "mlir/Dialect/Math/IR/Math.h"
 
@@ -16,29 +16,15 @@ using namespace mlir;
 
 namespace quern::cpu {
 
-namespace {
-
-/// The numbers of one step, as vectors of equal lanes.
-struct StepFactors {
-  Value scale;          ///< the clipping factor
-  Value beta2;          ///<
-  Value oneMinusBeta1;  ///<
-  Value oneMinusBeta2;  ///<
-  Value epsilon;        ///<
-  Value minusStepSize;  ///< -learning_rate / (1 - beta1^step)
-  Value rootCorrection; ///< 1 / sqrt(1 - beta2^step)
-};
-
 /// An f64 in equal lanes.
-Value splat(Vectors &v, Value scalar) {
+static Value splat(Vectors &v, Value scalar) {
   Emission &e = v.emission;
   if (v.compute != e.builder.getF64Type())
     scalar = arith::TruncFOp::create(e.builder, e.loc, v.compute, scalar);
   return v.splat(scalar);
 }
 
-/// 1 - learning_rate weight_decay.
-Value shrinkage(Value rate, Value decay, Vectors &v) {
+Value shrinkage(Vectors &v, Value rate, Value decay) {
   Emission &e = v.emission;
   Type f64 = e.builder.getF64Type();
   Value one = arith::ConstantOp::create(e.builder, e.loc, e.builder.getF64FloatAttr(1.0));
@@ -47,24 +33,25 @@ Value shrinkage(Value rate, Value decay, Vectors &v) {
   return splat(v, arith::SubFOp::create(e.builder, e.loc, one, product));
 }
 
-StepFactors stepFactors(kernel::AdamWOp::Adaptor in, Vectors &v) {
+StepFactors stepFactors(Vectors &v, const StepOptions &options) {
   Emission &e = v.emission;
   OpBuilder &b = e.builder;
   Location loc = e.loc;
   Type f64 = b.getF64Type();
   Value one = arith::ConstantOp::create(b, loc, b.getF64FloatAttr(1.0));
   auto minus = [&](Value x, Value y) -> Value { return arith::SubFOp::create(b, loc, x, y); };
-  Value rate = loadScalar(e, in.getLearningRate(), f64);
-  Value beta1 = loadScalar(e, in.getBeta1(), f64), beta2 = loadScalar(e, in.getBeta2(), f64);
-  Value step = loadScalar(e, in.getStep(), f64);
+  Value rate = loadScalar(e, options.learningRate, f64);
+  Value beta1 = loadScalar(e, options.beta1, f64), beta2 = loadScalar(e, options.beta2, f64);
+  Value step = loadScalar(e, options.step, f64);
   Value correction1 = minus(one, math::PowFOp::create(b, loc, beta1, step));
   Value correction2 = minus(one, math::PowFOp::create(b, loc, beta2, step));
   StepFactors factors;
-  factors.scale = v.splat(loadScalar(e, in.getScale(), v.compute));
+  if (options.scale)
+    factors.scale = v.splat(loadScalar(e, options.scale, v.compute));
   factors.beta2 = splat(v, beta2);
   factors.oneMinusBeta1 = splat(v, minus(one, beta1));
   factors.oneMinusBeta2 = splat(v, minus(one, beta2));
-  factors.epsilon = splat(v, loadScalar(e, in.getEpsilon(), f64));
+  factors.epsilon = splat(v, loadScalar(e, options.epsilon, f64));
   Value size = arith::DivFOp::create(b, loc, rate, correction1);
   factors.minusStepSize = splat(v, arith::NegFOp::create(b, loc, size));
   Value root = math::SqrtOp::create(b, loc, correction2);
@@ -72,22 +59,33 @@ StepFactors stepFactors(kernel::AdamWOp::Adaptor in, Vectors &v) {
   return factors;
 }
 
+Moments updated(Vectors &v, const StepFactors &f, Value shrinkage, Value gradient,
+                const Moments &old) {
+  Emission &e = v.emission;
+  if (f.scale)
+    gradient = v.mul(gradient, f.scale);
+  Moments now;
+  now.first = v.fma(f.oneMinusBeta1, v.sub(gradient, old.first), old.first);
+  now.second = v.mul(f.beta2, old.second);
+  now.second = v.fma(v.mul(f.oneMinusBeta2, gradient), gradient, now.second);
+  Value root = math::SqrtOp::create(e.builder, e.loc, now.second);
+  Value denominator = v.fma(root, f.rootCorrection, f.epsilon);
+  now.parameter = v.mul(shrinkage, old.parameter);
+  now.parameter = v.fma(f.minusStepSize, v.div(now.first, denominator), now.parameter);
+  return now;
+}
+
+namespace {
+
 void emitUpdate(Vectors &v, const StepFactors &f, Value shrinkage, Value gRow, Value pRow,
                 Value mRow, Value vRow, Value from, Value to) {
-  Emission &e = v.emission;
   v.forColumns(from, to, [&](Value column, Value mask) {
-    Value gradient = v.mul(v.load(gRow, column, mask), f.scale);
-    Value first = v.load(mRow, column, mask);
-    first = v.fma(f.oneMinusBeta1, v.sub(gradient, first), first);
-    Value second = v.mul(f.beta2, v.load(vRow, column, mask));
-    second = v.fma(v.mul(f.oneMinusBeta2, gradient), gradient, second);
-    Value root = math::SqrtOp::create(e.builder, e.loc, second);
-    Value denominator = v.fma(root, f.rootCorrection, f.epsilon);
-    Value parameter = v.mul(shrinkage, v.load(pRow, column, mask));
-    parameter = v.fma(f.minusStepSize, v.div(first, denominator), parameter);
-    v.store(first, mRow, column, mask);
-    v.store(second, vRow, column, mask);
-    v.store(parameter, pRow, column, mask);
+    Value gradient = v.load(gRow, column, mask);
+    Moments old{v.load(pRow, column, mask), v.load(mRow, column, mask), v.load(vRow, column, mask)};
+    Moments now = updated(v, f, shrinkage, gradient, old);
+    v.store(now.first, mRow, column, mask);
+    v.store(now.second, vRow, column, mask);
+    v.store(now.parameter, pRow, column, mask);
   });
 }
 
@@ -133,10 +131,11 @@ LogicalResult emit(kernel::AdamWOp op, ValueRange operands, Emission &e) {
   kernel::AdamWOp::Adaptor in(operands, op);
   Type moment = cast<MemRefType>(in.getOutputs()[1].getType()).getElementType();
   Vectors v(e, computeType(moment));
-  StepFactors factors = stepFactors(in, v);
+  StepFactors factors = stepFactors(v, {in.getScale(), in.getLearningRate(), in.getBeta1(),
+                                        in.getBeta2(), in.getEpsilon(), in.getStep()});
   for (auto [i, gradient] : llvm::enumerate(in.getGradients())) {
     ValueRange outputs = in.getOutputs().slice(3 * i, 3);
-    Value shrink = shrinkage(in.getLearningRate(), in.getWeightDecays()[i], v);
+    Value shrink = shrinkage(v, in.getLearningRate(), in.getWeightDecays()[i]);
     emitParameter(v, factors, shrink, {gradient, outputs[0], outputs[1], outputs[2]});
   }
   return success();

@@ -19,7 +19,8 @@ using namespace mlir;
 namespace quern::emission {
 
 bool isKernel(Operation *op) {
-  return isa<kernel::KernelDialect>(op->getDialect()) || isa<linalg::GenericOp>(op);
+  return (isa<kernel::KernelDialect>(op->getDialect()) && !isa<kernel::YieldOp>(op)) ||
+         isa<linalg::GenericOp>(op);
 }
 
 bool hasKernels(func::FuncOp function) {

@@ -36,9 +36,18 @@ void shareSizes(Problem &problem) {
 LogicalResult check(Operation *op, ValueRange operands) {
   if (failed(checkRows(op, operands)))
     return failure();
+  if (auto gemm = dyn_cast<kernel::GemmOp>(op); gemm && (gemm.getPanelsB() || gemm.getPanelsC()))
+    return op->emitOpError("has no emitter for GPUs on matrices in panels; compile with "
+                           "--layout=rows");
   Type compute = computeType(cast<MemRefType>(operands[0].getType()).getElementType());
   for (Value operand : operands) {
-    Type element = cast<MemRefType>(operand.getType()).getElementType();
+    auto type = cast<MemRefType>(operand.getType());
+    Type element = type.getElementType();
+    if (type.getRank() == 0) // a region takes numbers of any type
+      continue;
+    if (!element.isFloat())
+      return op->emitOpError("has a region on elements of type ")
+             << element << ", which has no emitter for GPUs; use those of the product";
     if (computeType(element) != compute)
       return op->emitOpError("mixes f64 with narrower elements: ")
              << cast<MemRefType>(operands[0].getType()).getElementType() << " and " << element;
@@ -61,8 +70,21 @@ Problem describeGemm(kernel::GemmOp op, Code &code, ValueRange operands, bool ev
   epilogue.accumulate = op.getAccumulate();
   if (in.getBias())
     epilogue.bias = matrix(in.getBias());
-  if (in.getOutputs().size() > 1)
+  if (op.hasRegion()) {
+    EpilogueRegion &region = epilogue.region.emplace();
+    region.block = &op.getEpilogue().front();
+    for (Value extra : in.getExtras()) {
+      EpilogueRegion::Operand &operand = region.operands.emplace_back();
+      if (cast<MemRefType>(extra.getType()).getRank())
+        operand.matrix = matrix(extra);
+      else
+        operand.scalar = extra;
+    }
+    for (Value output : in.getOutputs())
+      region.outputs.push_back(matrix(output));
+  } else if (in.getOutputs().size() > 1) {
     epilogue.preactivation = matrix(in.getOutputs()[1]);
+  }
   if (in.getResidual())
     epilogue.residual = matrix(in.getResidual());
   shareSizes(problem);
@@ -187,9 +209,8 @@ void emitByRows(Emission &e, const Product &product) {
 Value liesEven(Code &code, const Problem &problem) {
   const Epilogue &epilogue = problem.epilogue;
   SmallVector<Value> conditions{problem.a.isEven, problem.b.isEven, epilogue.c.isEven};
-  for (const std::optional<Matrix> *matrix : {&epilogue.preactivation, &epilogue.residual})
-    if (*matrix)
-      conditions.push_back((*matrix)->isEven);
+  for (const Matrix *matrix : epilogue.others())
+    conditions.push_back(matrix->isEven);
   Value all;
   for (Value condition : conditions)
     if (condition)

@@ -80,12 +80,29 @@ private:
   Pointer start;
 };
 
+/// The region of a product: what becomes of a value, with the elements of other operands.
+struct EpilogueRegion {
+  struct Operand {
+    std::optional<Matrix> matrix; ///< of C's shape, or one row
+    mlir::Value scalar;           ///< a memref of rank 0
+  };
+  mlir::Block *block;
+  llvm::SmallVector<Operand> operands;
+  llvm::SmallVector<Matrix> outputs;
+
+  /// What the block yields for a value and the elements of `operands` that are matrices: one value
+  /// for each output.
+  llvm::SmallVector<mlir::Value> yield(Thread &thread, mlir::Value value,
+                                       mlir::ValueRange elements) const;
+};
+
 /// What happens to a product before it is C.
 struct Epilogue {
   Matrix c;
   std::optional<Matrix> preactivation, residual, bias;
   kernel::Activation activation = kernel::Activation::None;
   bool accumulate = false;
+  std::optional<EpilogueRegion> region; ///< the last thing that happens
 
   Epilogue on(Thread &thread, mlir::Value batchIndex) const;
 
@@ -102,8 +119,10 @@ struct Epilogue {
                                              int64_t count, mlir::Type type) const;
   void finish(Thread &thread, mlir::Value row, mlir::Value column, mlir::ValueRange sums,
               mlir::ValueRange addends) const;
-  /// How many addends a sum has.
+  /// How many addends a sum has, with the elements that the region reads.
   int64_t addendCount() const;
+  /// All matrices but C.
+  llvm::SmallVector<const Matrix *> others() const;
 };
 
 struct Problem {

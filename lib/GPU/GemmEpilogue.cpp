@@ -9,6 +9,7 @@
 
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/IR/IRMapping.h"
 
 #include <cmath>
 
@@ -49,25 +50,76 @@ static Value activate(Thread &t, kernel::Activation activation, Value x) {
   llvm_unreachable("an activation without its formula");
 }
 
+SmallVector<Value> EpilogueRegion::yield(Thread &t, Value value, ValueRange elements) const {
+  IRMapping mapping;
+  mapping.map(block->getArgument(0), value);
+  for (auto [operand, argument] : llvm::zip(operands, block->getArguments().drop_front())) {
+    if (operand.matrix) {
+      mapping.map(argument, elements.front());
+      elements = elements.drop_front();
+      continue;
+    }
+    Value scalar = t.load(operand.scalar, {});
+    if (scalar.getType() != argument.getType()) // 16 bits
+      scalar = t.convert(scalar, argument.getType());
+    mapping.map(argument, scalar);
+  }
+  for (Operation &inside : block->without_terminator())
+    t.builder.clone(inside, mapping);
+  SmallVector<Value> results;
+  for (Value result : block->getTerminator()->getOperands())
+    results.push_back(mapping.lookup(result));
+  return results;
+}
+
+/// The matrices among the operands.
+static SmallVector<const Matrix *> readBy(const EpilogueRegion &region) {
+  SmallVector<const Matrix *> matrices;
+  for (const EpilogueRegion::Operand &operand : region.operands)
+    if (operand.matrix)
+      matrices.push_back(&*operand.matrix);
+  return matrices;
+}
+
+SmallVector<const Matrix *> Epilogue::others() const {
+  SmallVector<const Matrix *> matrices;
+  for (const std::optional<Matrix> *matrix : {&preactivation, &residual, &bias})
+    if (*matrix)
+      matrices.push_back(&**matrix);
+  if (region) {
+    matrices.append(readBy(*region));
+    for (const Matrix &output : region->outputs)
+      matrices.push_back(&output);
+  }
+  return matrices;
+}
+
 Epilogue Epilogue::on(Thread &t, Value batchIndex) const {
   Epilogue result = *this;
   result.c = c.on(t, batchIndex);
   for (std::optional<Matrix> *matrix : {&result.preactivation, &result.residual, &result.bias})
     if (*matrix)
       **matrix = (*matrix)->on(t, batchIndex);
+  if (!region)
+    return result;
+  for (EpilogueRegion::Operand &operand : result.region->operands)
+    if (operand.matrix)
+      operand.matrix = operand.matrix->on(t, batchIndex);
+  for (Matrix &output : result.region->outputs)
+    output = output.on(t, batchIndex);
   return result;
 }
 
 Value Epilogue::isVectors(Thread &t, int64_t count) const {
   Value result = c.isVectors(t, count);
-  for (const std::optional<Matrix> *matrix : {&preactivation, &residual, &bias})
-    if (*matrix)
-      result = t.builder.createOrFold<arith::AndIOp>(t.loc, result, (*matrix)->isVectors(t, count));
+  for (const Matrix *matrix : others())
+    result = t.builder.createOrFold<arith::AndIOp>(t.loc, result, matrix->isVectors(t, count));
   return result;
 }
 
 int64_t Epilogue::addendCount() const {
-  return int64_t{accumulate} + int64_t{bias.has_value()} + int64_t{residual.has_value()};
+  return int64_t{accumulate} + int64_t{bias.has_value()} + int64_t{residual.has_value()} +
+         (region ? static_cast<int64_t>(readBy(*region).size()) : 0);
 }
 
 SmallVector<Value> Epilogue::loadAddends(Thread &t, Value row, Value column, int64_t count,
@@ -82,6 +134,9 @@ SmallVector<Value> Epilogue::loadAddends(Thread &t, Value row, Value column, int
     add(*bias);
   if (residual)
     add(*residual);
+  if (region)
+    for (const Matrix *matrix : readBy(*region))
+      add(*matrix);
   return addends;
 }
 
@@ -104,7 +159,19 @@ void Epilogue::finish(Thread &t, Value row, Value column, ValueRange sums,
     value = activate(t, activation, value);
   if (residual)
     addNext();
-  storeTo(c);
+  if (!region)
+    return storeTo(c);
+  // All is read by now: an output may lie where an operand does.
+  SmallVector<SmallVector<Value>> results(region->outputs.size());
+  for (auto [i, value] : llvm::enumerate(values)) {
+    SmallVector<Value> elements;
+    for (size_t j = i; j < addends.size(); j += values.size())
+      elements.push_back(addends[j]);
+    for (auto [list, result] : llvm::zip(results, region->yield(t, value, elements)))
+      list.push_back(result);
+  }
+  for (auto [output, list] : llvm::zip(region->outputs, results))
+    output.row(t, row).at(t, column).store(t, list);
 }
 
 void Epilogue::finish(Thread &t, Value row, Value column, ValueRange sums) const {

@@ -140,7 +140,7 @@ void SumStore::takeSums(const Part &part, int64_t count) {
 /// shared memory, which then has half as much to do.
 bool SumStore::isRoundedFirst(const Epilogue &epilogue) {
   return epilogue.c.element.getIntOrFloatBitWidth() == 16 && !epilogue.accumulate &&
-         !epilogue.residual && !epilogue.preactivation &&
+         !epilogue.residual && !epilogue.preactivation && !epilogue.region &&
          epilogue.activation == kernel::Activation::None;
 }
 

@@ -23,11 +23,12 @@ namespace {
 
 /// What one step is told, rank-0 memrefs.
 struct Options {
-  Value scale, rate, beta1, beta2, epsilon, step;
+  Value rate, beta1, beta2, epsilon, step;
+  Value scale; ///< null: 1
 
-  static constexpr size_t count = 6;
   explicit Options(ValueRange all)
-      : scale(all[0]), rate(all[1]), beta1(all[2]), beta2(all[3]), epsilon(all[4]), step(all[5]) {}
+      : rate(all[0]), beta1(all[1]), beta2(all[2]), epsilon(all[3]), step(all[4]),
+        scale(all.size() > 5 ? all[5] : Value()) {}
 };
 
 /// A parameter, what it is updated from, and its weight decay.
@@ -78,11 +79,13 @@ SmallVector<Value> computeFactors(Thread &t, const Options &options, Type comput
   Value correction1 = t.sub(one, power(t, beta1, step));
   Value correction2 = t.sub(one, power(t, beta2, step));
   Value root = math::SqrtOp::create(t.builder, t.loc, correction2);
-  SmallVector<Value> factors{
-      option(options.scale),   beta2,
-      t.sub(one, beta1),       t.sub(one, beta2),
-      option(options.epsilon), t.div(t.sub(t.number(f64, 0), rate), correction1),
-      t.div(one, root)};
+  SmallVector<Value> factors{options.scale ? option(options.scale) : one,
+                             beta2,
+                             t.sub(one, beta1),
+                             t.sub(one, beta2),
+                             option(options.epsilon),
+                             t.div(t.sub(t.number(f64, 0), rate), correction1),
+                             t.div(one, root)};
   for (Value &factor : factors)
     factor = t.convert(factor, compute);
   return factors;
@@ -152,7 +155,8 @@ void emitTogether(Emission &e, ArrayRef<Update> updates, ValueRange options, Typ
   Value blocks = atMost(e, buffers.chunks(e), mostBlocks);
   e.launch({blocks, {}, {}}, listThreads, operands, [&](Thread &t, ValueRange onDevice) {
     ValueRange given = onDevice.take_front(others);
-    Factors factors(t, Options(given), given.drop_front(Options::count), compute);
+    Factors factors(t, Options(given.take_front(options.size())), given.drop_front(options.size()),
+                    compute);
     buffers.writeTable(t, onDevice.drop_front(others));
     t.barrier();
     StepFactors f = factors.get();
@@ -179,11 +183,12 @@ void emitAlone(Emission &e, const Update &one, ValueRange options, Type compute)
   operands.push_back(size);
   Value blocks = atMost(e, ceilDiv(e, size, e.index(blockThreads)), mostBlocks);
   e.launch({blocks, {}, {}}, blockThreads, operands, [&](Thread &t, ValueRange onDevice) {
-    Factors factors(t, Options(onDevice), onDevice[Options::count], compute);
+    Factors factors(t, Options(onDevice.take_front(options.size())), onDevice[options.size()],
+                    compute);
     t.barrier();
     StepFactors f = factors.get();
     Value shrinkage = factors.shrinkageOf(t.index(0));
-    ValueRange buffers = onDevice.slice(Options::count + 1, 4);
+    ValueRange buffers = onDevice.slice(options.size() + 1, 4);
     SmallVector<Value> sizes;
     for (int64_t i = 0; i < rank; ++i)
       sizes.push_back(t.dim(buffers[1], i));
@@ -207,8 +212,10 @@ LogicalResult emit(kernel::AdamWOp op, ValueRange operands, Emission &e) {
     return failure();
   kernel::AdamWOp::Adaptor in(operands, op);
   Type compute = computeType(cast<MemRefType>(op.getOutputs()[1].getType()).getElementType());
-  SmallVector<Value> options{in.getScale(), in.getLearningRate(), in.getBeta1(),
-                             in.getBeta2(), in.getEpsilon(),      in.getStep()};
+  SmallVector<Value> options{in.getLearningRate(), in.getBeta1(), in.getBeta2(), in.getEpsilon(),
+                             in.getStep()};
+  if (in.getScale())
+    options.push_back(in.getScale());
   SmallVector<Update> dense;
   SmallVector<BufferLists::List> lists;
   for (auto [i, gradient] : llvm::enumerate(in.getGradients())) {

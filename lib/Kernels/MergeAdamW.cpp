@@ -9,6 +9,7 @@
 #include "quern/Kernels/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Interfaces/LoopLikeInterface.h"
 
 namespace quern::kernels {
 #define GEN_PASS_DEF_MERGEADAMW
@@ -25,7 +26,7 @@ using Updates = SmallVector<kernel::AdamWOp>;
 /// Updates that can be one.
 struct Group {
   Updates updates;
-  bool isOpen = true; ///< nothing has used a result yet, so that there may come more
+  bool isOpen = true; ///< nothing has used a result yet, and no loop began: there may come more
 
   bool isUsedBy(Operation &op) const {
     return llvm::any_of(updates, [&](kernel::AdamWOp update) {
@@ -75,7 +76,7 @@ void mergeIn(Block &block) {
   SmallVector<Group> groups;
   for (Operation &op : block) {
     for (Group &group : groups)
-      group.isOpen &= !group.isUsedBy(op);
+      group.isOpen &= !group.isUsedBy(op) && !isa<LoopLikeOpInterface>(op);
     auto update = dyn_cast<kernel::AdamWOp>(op);
     if (!update || !update->getNumResults())
       continue;

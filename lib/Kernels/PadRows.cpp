@@ -116,9 +116,9 @@ void mergeLeading(RewriterBase &rewriter, Value from, Value rows) {
     Operation *user = use.getOwner();
     auto set = [&] { rewriter.modifyOpInPlace(user, [&] { use.set(rows); }); };
     if (auto gemm = dyn_cast<kernel::GemmOp>(user)) {
-      // A residual has the shape of C.
+      // A residual, and what a region reads and writes, has the shape of C.
       bool isWeight = use.getOperandNumber() == 1 && !gemm.getTransposeA();
-      if (!isWeight && !gemm.getResidual())
+      if (!isWeight && !gemm.getResidual() && !gemm.hasRegion())
         set();
     } else if (isa<kernel::SumRowsOp>(user) && use.getOperandNumber() == 0) {
       set();

@@ -25,7 +25,15 @@ void addKernelsPasses(OpPassManager &manager) {
   manager.addPass(createLinalgElementwiseOpFusionPass());
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
-  // Last, when updates with the same options have the same values for them.
+  manager.addPass(createFuseEpilogues());
+  manager.addPass(createCanonicalizerPass());
+  manager.addPass(createCSEPass());
+}
+
+void addUpdatePasses(OpPassManager &manager) {
+  manager.addPass(createAdvanceUpdates());
+  manager.addPass(createFuseUpdates());
+  // What is left together, when updates with the same options have the same values for them.
   manager.addPass(createMergeAdamW());
 }
 

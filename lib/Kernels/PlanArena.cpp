@@ -243,7 +243,7 @@ LogicalResult ArenaPlanner::run(SymbolTable &symbols) {
   atEntry.setInsertionPointAfterValue(offset);
   atFormula.setInsertionPointToEnd(formulaEntry);
   Value total = arith::ConstantIndexOp::create(atFormula, loc, 0);
-  for (Region &region : regions) {
+  for (auto [number, region] : llvm::enumerate(regions)) {
     Value factor = product(atEntry, loc, region.factors, nullptr);
     auto scaled = [&](OpBuilder &b, int64_t bytes, Value factor) -> Value {
       Value constant = arith::ConstantIndexOp::create(b, loc, bytes);
@@ -253,9 +253,13 @@ LogicalResult ArenaPlanner::run(SymbolTable &symbols) {
       Value start =
           arith::AddIOp::create(atEntry, loc, offset, scaled(atEntry, buffer->offset, factor));
       OpBuilder here(buffer->alloc);
-      Value view = memref::ViewOp::create(here, buffer->alloc.getLoc(), buffer->alloc.getType(),
-                                          arena, start, buffer->alloc.getDynamicSizes());
-      buffer->alloc.replaceAllUsesWith(view);
+      auto view = memref::ViewOp::create(here, buffer->alloc.getLoc(), buffer->alloc.getType(),
+                                         arena, start, buffer->alloc.getDynamicSizes());
+      // Which part of the arena it is, for those who ask whether two buffers overlap.
+      view->setAttr("quern.place",
+                    here.getDenseI64ArrayAttr({static_cast<int64_t>(number), buffer->offset,
+                                               buffer->offset + buffer->bytes}));
+      buffer->alloc.replaceAllUsesWith(view.getResult());
     }
     offset = arith::AddIOp::create(atEntry, loc, offset, scaled(atEntry, region.bytes, factor));
     total = arith::AddIOp::create(

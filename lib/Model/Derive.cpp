@@ -105,7 +105,7 @@ private:
     else if (name == "gradients")
       program = deriveGradients(model, name);
     else if (name == "train_step")
-      program = deriveTrainStep(model);
+      program = deriveTrainStep(model, clip);
     else if (programs.empty())
       return deriveDecoderIfPossible(model, name);
     else

@@ -151,7 +151,7 @@ static Value clipScale(OpBuilder &b, Location loc, Value norm, Value clip) {
   return arith::SelectOp::create(b, loc, clips, limited, one);
 }
 
-FunctionOp model::deriveTrainStep(ModelOp model) {
+FunctionOp model::deriveTrainStep(ModelOp model, bool clips) {
   FunctionOp program = deriveGradients(model, "train_step");
   if (!program)
     return {};
@@ -179,7 +179,8 @@ FunctionOp model::deriveTrainStep(ModelOp model) {
   unsigned next = numInputs;
   for (StringRef name : {"learning_rate", "beta1", "beta2", "epsilon", "weight_decay",
                          "weight_decay_others", "clip", "step"})
-    options[name] = builder.insertArgument(next++, scalar, name, "option");
+    if (clips || name != "clip")
+      options[name] = builder.insertArgument(next++, scalar, name, "option");
 
   struct State {
     Value parameter, first, second, gradient;
@@ -207,15 +208,18 @@ FunctionOp model::deriveTrainStep(ModelOp model) {
     program.erase();
     return {};
   }
-  Value norm = globalNorm(b, loc, gradients);
-  Value scale = clipScale(b, loc, norm, options["clip"]);
-  builder.addResult(scalars.convert(norm, b.getF32Type()), "gradient_norm", "output");
+  Value scale; // none: each update depends on its own gradient alone
+  if (clips) {
+    Value norm = globalNorm(b, loc, gradients);
+    scale = clipScale(b, loc, norm, options["clip"]);
+    builder.addResult(scalars.convert(norm, b.getF32Type()), "gradient_norm", "output");
+  }
   DenseMap<Type, Value> scales;
   SmallVector<AdamWOp> updates;
   for (State &state : states) {
     Type element = cast<RankedTensorType>(state.parameter.getType()).getElementType();
     Value &factor = scales[element];
-    if (!factor)
+    if (scale && !factor)
       factor = scalars.convert(scale, element);
     auto parameter =
         cast<ParameterOp>(SymbolTable::lookupSymbolIn(model, cast<SymbolRefAttr>(state.symbol)));

@@ -15,8 +15,9 @@ namespace quern::model {
 /// error.
 FunctionOp deriveGradients(ModelOp model, llvm::StringRef name);
 
-/// The program `train_step`. Null after an error.
-FunctionOp deriveTrainStep(ModelOp model);
+/// The program `train_step`; one that never clips takes no `clip` and gives no `gradient_norm`.
+/// Null after an error.
+FunctionOp deriveTrainStep(ModelOp model, bool clips);
 
 /// `prefill`, or `decode` when `oneToken`: the forward pass with caches of keys and values, for
 /// positions that begin at the argument `position`. Null after an error, which names what looks

@@ -30,6 +30,7 @@ static void buildFuse(OpPassManager &manager, const Options &) { model::addFuseP
 static void buildDerive(OpPassManager &manager, const Options &options) {
   model::DeriveOptions derive;
   derive.programs.assign(options.programs.begin(), options.programs.end());
+  derive.clip = options.clip;
   manager.addPass(model::createDerive(derive));
   if (!options.shape.empty()) {
     model::SetShapesOptions shapes;
@@ -51,6 +52,13 @@ static void buildPrecision(OpPassManager &manager, const Options &options) {
   // TF32 is how f32 is multiplied, not how it is stored.
   bool isStored = options.precision != "tf32";
   manager.addPass(kernels::createPrecision({isStored ? options.precision : "f32"}));
+  kernels::addUpdatePasses(manager);
+}
+
+static void buildLayout(OpPassManager &manager, const Options &options) {
+  // What a GPU takes lies in rows, and both share the files that weights come from.
+  if (options.layout == "panels" && !options.hasGPU())
+    manager.addPass(cpu::createLayout({options.cpu, options.machine}));
 }
 
 static void buildBuffers(OpPassManager &manager, const Options &) {
@@ -95,10 +103,15 @@ ArrayRef<Phase> phases() {
        "the work is partitioned into kernels, and epilogues go to the products before them",
        "quern", "kernel, linalg", "no quern op is left; the module describes its programs",
        buildKernels},
-      {"precision", "each target gets its programs, and each value its storage type",
+      {"precision",
+       "each target gets its programs, each value its storage type, and each update its place",
        "kernel, linalg", "kernel, linalg",
        "what may be bf16 is, where that was asked for; master weights and sums are f32",
        buildPrecision},
+      {"layout",
+       "parameters, their moments and gradients lie in memory as the micro-kernels read them",
+       "kernel, linalg", "kernel, linalg",
+       "products of large matrices read and write parameters in place, in panels", buildLayout},
       {"buffers", "tensors become memory: arguments, and places in one arena", "tensors", "memrefs",
        "no allocation at run time; the arena's size is a closed formula of the dimensions",
        buildBuffers},
@@ -148,10 +161,14 @@ struct PhaseOptions : PassPipelineOptions<PhaseOptions> {
       llvm::cl::init("")};
   Option<std::string> precision{*this, "precision", llvm::cl::desc("f32, tf32, bf16 or auto"),
                                 llvm::cl::init("auto")};
+  Option<std::string> layout{*this, "layout", llvm::cl::desc("of parameters: panels or rows"),
+                             llvm::cl::init("panels")};
   ListOption<std::string> targets{*this, "targets",
                                   llvm::cl::desc("cpu, or architectures of GPUs")};
   ListOption<std::string> programs{*this, "programs", llvm::cl::desc("programs to derive")};
   ListOption<std::string> shape{*this, "shape", llvm::cl::desc("sizes of named dimensions")};
+  Option<bool> clip{*this, "clip", llvm::cl::desc("train_step clips gradients"),
+                    llvm::cl::init(true)};
   Option<bool> debugInfo{*this, "debug-info", llvm::cl::desc("keep the lines of the model"),
                          llvm::cl::init(true)};
 };
@@ -166,9 +183,11 @@ void registerPhases() {
       options.cpu = given.cpu;
       options.machine = given.machine;
       options.precision = given.precision;
+      options.layout = given.layout;
       options.targets.assign(given.targets.begin(), given.targets.end());
       options.programs.assign(given.programs.begin(), given.programs.end());
       options.shape.assign(given.shape.begin(), given.shape.end());
+      options.clip = given.clip;
       options.debugInfo = given.debugInfo;
       phase.build(manager, options);
     };

@@ -188,7 +188,7 @@ static void squaredNorm(SquaredNormOp op, Interpreter &in) {
 
 static void adamW(AdamWOp op, Interpreter &in) {
   auto option = [&](Value value) { return in.get(value).flat(0); };
-  double scale = option(op.getScale()), rate = option(op.getLearningRate());
+  double scale = op.getScale() ? option(op.getScale()) : 1, rate = option(op.getLearningRate());
   double beta1 = option(op.getBeta1()), beta2 = option(op.getBeta2());
   double epsilon = option(op.getEpsilon()), decay = option(op.getWeightDecay());
   double step = option(op.getStep());

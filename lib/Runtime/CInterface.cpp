@@ -31,7 +31,7 @@ struct quern_model {
   std::vector<Tensor> parameters;
   std::unique_ptr<Call> call;          // the last run
   std::vector<Tensor> results;         // what it wrote
-  std::map<std::string, Block> copies; // on the host, of parameters and results that a GPU holds
+  std::map<std::string, Block> copies; // row by row on the host, of what is not so (expose)
   int64_t step = 0;                    // updates so far
   bool shared = false;                 // somebody has pointers into the weights
 
@@ -62,7 +62,7 @@ static void need(const void *pointer, const char *what) {
     throw UsageError(concat(what, " is a null pointer"));
 }
 
-/// `tensor` as C sees it; of one that a GPU holds, a copy.
+/// `tensor` as C sees it; of one that a GPU holds, or that lies in panels, a copy.
 static void expose(quern_model &model, const Tensor &tensor, quern_tensor *to) {
   *to = {};
   to->name = tensor.name.c_str();
@@ -72,7 +72,7 @@ static void expose(quern_model &model, const Tensor &tensor, quern_tensor *to) {
     to->shape[i] = tensor.shape[i];
   readTensor(tensor, [&](const Tensor &numbers) {
     to->data = numbers.data;
-    if (!tensor.device)
+    if (numbers.data == tensor.data)
       return;
     Block &copy = model.copies[tensor.name];
     if (copy.size() < numbers.bytes())
@@ -173,7 +173,7 @@ int quern_parameter(quern_model *model, int64_t index, quern_tensor *parameter) 
     const Tensor &tensor = parameterAt(model, index);
     need(parameter, "parameter");
     expose(*model, tensor, parameter);
-    model->shared |= !tensor.device;
+    model->shared |= parameter->data == tensor.data;
     return 0;
   });
 }
@@ -220,6 +220,10 @@ int quern_run(quern_model *model, const char *name, const quern_tensor *inputs, 
       } else if (program.find(input, Role::Input) || program.find(input, Role::Cache) ||
                  program.find(input, Role::State) || input == "position") {
         named[input] = inputOf(inputs[i]);
+      } else if (input == "clip" && program.neverClips()) {
+        throw UsageError(concat("program '", program.name,
+                                "' never clips gradients, for it was compiled with --clip=never; "
+                                "leave the option 'clip' out, or compile without that"));
       } else {
         throw UsageError(concat("program '", program.name, "' has no input '", input, "'"));
       }

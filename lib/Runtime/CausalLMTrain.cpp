@@ -82,6 +82,12 @@ bool resume(const Module &module, TrainOptions &options, TrainingState &state) {
                 ", this one is for ", target, ": its results may differ in the last bits"));
     options.target = target;
   }
+  double clip = options.settings.optimizer.clip;
+  if (clip > 0 && module.get("train_step").neverClips())
+    throw UsageError(concat("--resume: the run of ", path, " clips gradients to a norm of ", clip,
+                            ", and this program, compiled with --clip=never, cannot; continue it "
+                            "with a program compiled without that, or start a new run with "
+                            "--weights and another --out"));
   checkpoint.restore(state);
   if (state.step > options.settings.steps)
     throw UsageError(concat("--steps ", options.settings.steps,
@@ -128,7 +134,7 @@ void announce(const CommandLine &commands, const TrainOptions &options, const Tr
   std::fflush(stdout);
 }
 
-void runTraining(const CommandLine &commands, TrainOptions &options) {
+void runTraining(const CommandLine &commands, const CLI::App &command, TrainOptions &options) {
   const Module &module = commands.module;
   const Program &program = module.get("train_step");
   if (options.resume && !options.weights.empty())
@@ -137,6 +143,7 @@ void runTraining(const CommandLine &commands, TrainOptions &options) {
         "the checkpoint; leave one out");
   if (options.resume && options.overwrite)
     throw UsageError("--resume and --overwrite contradict each other; leave one out");
+  checkClip(program, command, options.settings.optimizer);
   options.target = commands.device().target(module);
   TrainingState state(module, commands.device());
   bool isResumed = options.resume && resume(module, options, state);
@@ -203,9 +210,12 @@ void runTraining(const CommandLine &commands, TrainOptions &options) {
 
 void addTrainCommand(CommandLine &commands) {
   auto options = std::make_shared<TrainOptions>();
+  // The action looks at its own command once that has been read.
+  auto self = std::make_shared<const CLI::App *>(nullptr);
   CLI::App &command = *commands.add(
       "train", "Train on a text file (its bytes are the tokens; the last tenth validates)",
-      [options, &commands] { runTraining(commands, *options); });
+      [options, self, &commands] { runTraining(commands, **self, *options); });
+  *self = &command;
   TrainingSettings &settings = options->settings;
   SettingsRecord &record = options->record;
   auto notNegative = [](double x) { return x >= 0; };

@@ -104,6 +104,8 @@ Json describe(const Module &module, const Program &program, const InfoSettings &
   entry["weights_bytes"] = weights;
   entry["cache_bytes"] = caches;
   entry["optimizer_state_bytes"] = state;
+  if (program.updatesParameters())
+    entry["clips"] = !program.neverClips();
   entry["arguments"] = arguments;
   return entry;
 }
@@ -245,6 +247,9 @@ void print(const Json &info) {
     if (program["optimizer_state_bytes"] != 0)
       std::printf("    %-26s %s\n", "optimizer state",
                   formatBytes(program["optimizer_state_bytes"].get<double>()).c_str());
+    if (program.contains("clips"))
+      std::printf("    %-26s %s\n", "clipping of gradients",
+                  program["clips"].get<bool>() ? "as --clip says" : "never");
   }
 }
 

@@ -38,13 +38,14 @@ std::string Parameter::fileName(int64_t layer) const {
 
 std::vector<Tensor> Parameter::fileTensors(const Tensor &whole, const std::string &prefix) const {
   if (!perLayer())
-    return {{prefix + file, whole.type, shape, whole.data, whole.device}};
+    return {{prefix + file, whole.type, shape, whole.data, whole.device, whole.panels}};
   std::vector<Tensor> tensors;
   Shape one(shape.begin() + 1, shape.end());
   int64_t stride = countElements(one, name) * sizeOf(whole.type);
   for (int64_t layer = 0; layer < layers; ++layer)
     tensors.push_back({prefix + fileName(layer), whole.type, one,
-                       static_cast<char *>(whole.data) + layer * stride, whole.device});
+                       static_cast<char *>(whole.data) + layer * stride, whole.device,
+                       whole.panels});
   return tensors;
 }
 

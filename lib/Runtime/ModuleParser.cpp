@@ -47,6 +47,16 @@ static Parameter parameterOf(const Json &entry) {
   auto fail = [&](const std::string &what) {
     return Error("parameter '" + parameter.name + "' " + what);
   };
+  if (entry.contains("panels")) {
+    const Json &panels = entry.at("panels");
+    auto side = panels.at("side").get<std::string>();
+    if (side != "rows" && side != "columns")
+      throw fail("has panels of '" + side + "', which are neither rows nor columns");
+    parameter.panels = {panels.at("width").get<int64_t>(), side == "rows"};
+    size_t dimensions = parameter.shape.size();
+    if (parameter.panels.width < 1 || dimensions < 2 || dimensions > (parameter.layers ? 3 : 2))
+      throw fail("is no matrix in panels");
+  }
   countElements(parameter.shape, "parameter '" + parameter.name + "'");
   if (parameter.type != Type::F32 && parameter.type != Type::F64)
     throw fail("is not of type f32 or f64");

@@ -89,6 +89,16 @@ void addOptimizerOptions(CLI::App &command, OptimizerSettings &settings) {
             "Largest global norm of the gradient; 0 turns clipping off (default 1)");
 }
 
+void checkClip(const Program &program, const CLI::App &command, OptimizerSettings &settings) {
+  if (!program.neverClips())
+    return;
+  if (command.get_option("--clip")->count() && settings.clip > 0)
+    throw UsageError(concat("--clip ", settings.clip, ": program '", program.name,
+                            "' never clips gradients, for it was compiled with --clip=never; leave "
+                            "--clip out, or compile the model without --clip=never"));
+  settings.clip = 0;
+}
+
 void setOptimizerOptions(Call &call, const OptimizerSettings &settings, double learningRate,
                          int64_t step) {
   call.setOption("learning_rate", learningRate);

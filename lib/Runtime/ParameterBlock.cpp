@@ -40,7 +40,8 @@ ParameterBlock::ParameterBlock(const Module &module, const std::string &purpose,
   int64_t total = 0;
   for (const Parameter &parameter : module.parameters) {
     Type type = keptType(module, tensors.size(), users, device.isHost());
-    tensors.push_back({parameter.name, type, parameter.shape, nullptr, device.memory()});
+    Panels panels = device.isHost() ? parameter.panels : Panels();
+    tensors.push_back({parameter.name, type, parameter.shape, nullptr, device.memory(), panels});
     if (__builtin_add_overflow(total, roundUp(tensors.back().bytes()), &total))
       throw Error("the parameters of the model are too large");
   }
@@ -99,10 +100,15 @@ static void forChunks(int64_t count, Body body) {
 void ParameterBlock::refresh() const {
   if (copied == version)
     return;
+  // Element by element, in whatever order they lie.
+  auto inPlace = [](Tensor tensor) {
+    tensor.panels = {};
+    return tensor;
+  };
   for (size_t i = 0; i < copies.size(); ++i)
     if (copies[i].tensor.data)
-      readTensor(tensors[i], [&](const Tensor &from) {
-        writeTensor(copies[i].tensor, [&](const Tensor &to) {
+      readTensor(inPlace(tensors[i]), [&](const Tensor &from) {
+        writeTensor(inPlace(copies[i].tensor), [&](const Tensor &to) {
           forChunks(from.elements(), [&](int64_t begin, int64_t end) {
             for (int64_t e = begin; e < end; ++e)
               static_cast<uint16_t *>(to.data)[e] = toBfloat(static_cast<float *>(from.data)[e]);

@@ -171,9 +171,14 @@ std::vector<Tensor> Session::results(const Call &call, const Module &module) {
     if (argument.role == Role::Output || argument.role == Role::Cache ||
         argument.role == Role::State)
       tensors.push_back(call[i]);
-    if (argument.role == Role::Gradient)
-      for (Tensor &tensor : module.parameters[argument.parameter].fileTensors(call[i], "gradient."))
+    if (argument.role == Role::Gradient) {
+      const Parameter &parameter = module.parameters[argument.parameter];
+      Tensor whole = call[i];
+      if (!whole.device)
+        whole.panels = parameter.panels;
+      for (Tensor &tensor : parameter.fileTensors(whole, "gradient."))
         tensors.push_back(std::move(tensor));
+    }
   }
   return tensors;
 }

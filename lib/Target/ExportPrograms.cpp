@@ -5,6 +5,7 @@
 //
 //===-----------------------------------------------------------------------------------------===//
 
+#include "dialects/Kernel/Kernel.h"
 #include "quern/CPU/Machine.h"
 #include "quern/Target/Passes.h"
 
@@ -263,6 +264,23 @@ static void describeTypes(llvm::json::Object &description, StringRef name, func:
   }
 }
 
+/// The description of a parameter says how programs keep it in memory.
+static void describePanels(llvm::json::Object &description, func::FuncOp program) {
+  llvm::json::Array *parameters = description.getArray("parameters");
+  for (unsigned i = 0; parameters && i < program.getNumArguments(); ++i) {
+    auto panels = program.getArgAttrOfType<quern::kernel::PanelsAttr>(i, "quern.panels");
+    auto name = program.getArgAttrOfType<StringAttr>(i, "quern.name");
+    if (!panels || !name)
+      continue;
+    for (llvm::json::Value &value : *parameters)
+      if (llvm::json::Object *parameter = value.getAsObject();
+          parameter && parameter->getString("name") == name.getValue())
+        (*parameter)["panels"] =
+            llvm::json::Object{{"width", panels.getWidth()},
+                               {"side", quern::kernel::stringifyPanelSide(panels.getSide())}};
+  }
+}
+
 struct ExportPrograms : quern::target::impl::ExportProgramsBase<ExportPrograms> {
   using ExportProgramsBase::ExportProgramsBase;
 
@@ -319,6 +337,7 @@ struct ExportPrograms : quern::target::impl::ExportProgramsBase<ExportPrograms> 
       if (failed(entry))
         return signalPassFailure();
       describeTypes(*description, entry->name, program);
+      describePanels(*description, program);
       table->push_back(*entry);
     }
     exporter.writePrograms("quern_programs", entries, LLVM::Linkage::External);

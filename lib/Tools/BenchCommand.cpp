@@ -86,6 +86,10 @@ void BenchCommand::add(CLI::App &app) {
                  "activations and what they are multiplied with, and gemm its factors")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();
+  app.add_option("--clip", settings.clip,
+                 "run-time, or never: what train is compiled with, as for 'quern compile'")
+      ->check(CLI::IsMember({"run-time", "never"}))
+      ->capture_default_str();
   app.add_option("--cpu", cpu, "processor to compile for")->capture_default_str();
   app.add_option("--machine", machineChanges,
                  std::string("changes to the model of the processor, NAME=VALUE,...: ") +
@@ -126,6 +130,7 @@ int BenchCommand::run() {
     options.tool = tool;
     options.pipeline.cpu = cpu;
     options.pipeline.precision = settings.precision;
+    options.pipeline.clip = settings.clip != "never";
     options.pipeline.machine = machineChanges;
     options.pipeline.targets = {"cpu"};
     options.pipeline.shape = shape;

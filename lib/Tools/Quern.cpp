@@ -35,7 +35,7 @@ namespace {
 /// The options of `compile` as they stand on the command line.
 struct CompileCommand {
   CompileOptions options;
-  std::string emit = "exe";
+  std::string emit = "exe", layout = "auto", clip = "run-time";
   std::vector<std::string> targets{"cpu"}, gpus{"native"};
   CLI::Option *gpuOption = nullptr;
 
@@ -111,6 +111,21 @@ void CompileCommand::add(CLI::App &app) {
       ->check([](const std::string &value) {
         return isOneOf(value, "auto, f32, tf32, bf16", "precision");
       })
+      ->capture_default_str();
+  app.add_option("--layout", layout,
+                 "how parameters lie in memory: rows; panels, where the processor's products read "
+                 "them so; or auto: panels in programs of the CPU alone, rows in a library, which "
+                 "hands out pointers to them")
+      ->check(
+          [](const std::string &value) { return isOneOf(value, "auto, panels, rows", "layout"); })
+      ->capture_default_str();
+  app.add_option(
+         "--clip", clip,
+         "whether train_step limits the norm of gradients: run-time (as its option --clip says), "
+         "or never, which updates weights within the backward pass and so needs no memory "
+         "for most gradients")
+      ->check(
+          [](const std::string &value) { return isOneOf(value, "run-time, never", "clipping"); })
       ->capture_default_str();
   app.add_option("--stop-after", options.stopAfter,
                  "stop after this phase ('quern phases' lists them) and write the module's text")
@@ -211,6 +226,14 @@ int CompileCommand::run() {
            "targets\n";
     return 1;
   }
+  if (layout == "panels" && options.pipeline.hasGPU()) {
+    llvm::errs() << "quern: error: --layout=panels is for --target=cpu alone: GPUs take parameters "
+                    "in rows; leave --layout or --target=nvidia out\n";
+    return 1;
+  }
+  bool isLibrary = options.emit == Emit::Library || options.emit == Emit::Object;
+  options.pipeline.layout = layout != "auto" ? layout : isLibrary ? "rows" : "panels";
+  options.pipeline.clip = clip != "never";
   if (options.output.empty())
     options.output = defaultOutput(options);
   bool isText = options.emit == Emit::Assembly || options.emit == Emit::LLVMIR ||

@@ -6,6 +6,7 @@
 # ===----------------------------------------------------------------------------------------------===#
 # REQUIRES: data
 # RUN: %python %s %shared_data/training-goldens %t
+# RUN: %python %s %shared_data/training-goldens %t.never --clip=never
 
 # Logits, loss, every gradient and twenty AdamW steps (or --steps N of them) of trained models, which PyTorch computed in float64. Each
 # golden says how far float32 in PyTorch was from it; compiled float32 may be three times as far.

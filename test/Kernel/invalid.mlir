@@ -81,6 +81,129 @@ func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %d: memref<5x3xf32>, %e: 
 
 // -----
 
+func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>, %d: memref<4x3xbf16>, %e: memref<3x4xf32>, %x: memref<4x3xf32>) {
+  // expected-error @below {{(C1): operands of `with` need a region, which says what becomes of them}}
+  kernel.gemm %a, %b with %x into %c : (memref<4x8xf32>, memref<8x3xf32>, memref<4x3xf32>, memref<4x3xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>, %d: memref<4x3xbf16>, %e: memref<3x4xf32>, %x: memref<4x3xf32>) {
+  // expected-error @below {{(C2): operand 'memref<3x4xf32>' of `with` has neither the shape of output 'memref<4x3xf32>', nor that of its columns, nor rank 0}}
+  kernel.gemm %a, %b with %e into %c : (memref<4x8xf32>, memref<8x3xf32>, memref<3x4xf32>, memref<4x3xf32>) -> () epilogue (%sum: f32, %0: f32) {
+    kernel.yield %sum : f32
+  }
+  return
+}
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>, %d: memref<4x3xbf16>, %e: memref<3x4xf32>, %x: memref<4x3xf32>) {
+  // expected-error @below {{(C3): the region has arguments of types 'f32', 'bf16', not 'f32', 'f32'}}
+  kernel.gemm %a, %b with %d into %c : (memref<4x8xf32>, memref<8x3xf32>, memref<4x3xbf16>, memref<4x3xf32>) -> () epilogue (%sum: f32, %0: bf16) {
+    kernel.yield %sum : f32
+  }
+  return
+}
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>, %d: memref<4x3xbf16>, %e: memref<3x4xf32>, %x: memref<4x3xf32>) {
+  // expected-error @below {{(C3): the region has arguments of types 'f32', not 'f32', 'f32'}}
+  kernel.gemm %a, %b with %x into %c : (memref<4x8xf32>, memref<8x3xf32>, memref<4x3xf32>, memref<4x3xf32>) -> () epilogue (%sum: f32) {
+    kernel.yield %sum : f32
+  }
+  return
+}
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>, %d: memref<4x3xbf16>, %e: memref<3x4xf32>, %x: memref<4x3xf32>) {
+  kernel.gemm %a, %b into %c : (memref<4x8xf32>, memref<8x3xf32>, memref<4x3xf32>) -> () epilogue (%sum: f32) {
+    // expected-error @below {{(C4): has values of types 'f32', 'f32', and the outputs of the product take 'f32'}}
+    kernel.yield %sum, %sum : f32, f32
+  }
+  return
+}
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>, %d: memref<4x3xbf16>, %e: memref<3x4xf32>, %x: memref<4x3xf32>) {
+  kernel.gemm %a, %b into %d : (memref<4x8xf32>, memref<8x3xf32>, memref<4x3xbf16>) -> () epilogue (%sum: f32) {
+    %0 = arith.extf %sum : f32 to f64
+    // expected-error @below {{(C4): has values of types 'f64', and the outputs of the product take 'f32'}}
+    kernel.yield %0 : f64
+  }
+  return
+}
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>, %d: memref<4x3xbf16>, %e: memref<3x4xf32>, %x: memref<4x3xf32>) {
+  // expected-error @below {{(C4): the region does not end in kernel.yield}}
+  "kernel.gemm"(%a, %b, %c) <{operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 1>}> ({
+  ^bb0(%sum: f32):
+    %0 = arith.negf %sum : f32
+  }) : (memref<4x8xf32>, memref<8x3xf32>, memref<4x3xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>, %d: memref<4x3xbf16>, %e: memref<3x4xf32>, %y: memref<3x3xf32>) {
+  // expected-error @below {{(C5): outputs differ in shape: 'memref<4x3xf32>' and 'memref<3x3xf32>'}}
+  kernel.gemm %a, %b into %c, %y : (memref<4x8xf32>, memref<8x3xf32>, memref<4x3xf32>, memref<3x3xf32>) -> () epilogue (%sum: f32) {
+    kernel.yield %sum, %sum : f32, f32
+  }
+  return
+}
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>, %d: memref<4x3xbf16>, %e: memref<3x4xf32>, %i: memref<4x3xi32>) {
+  kernel.gemm %a, %b with %i into %i : (memref<4x8xf32>, memref<8x3xf32>, memref<4x3xi32>, memref<4x3xi32>) -> () epilogue (%sum: f32, %0: i32) {
+    // expected-error @below {{(C6): stands in the region of a product, which takes elementwise ops of arith and math on numbers, and no divisions of integers}}
+    %1 = arith.divsi %0, %0 : i32
+    kernel.yield %1 : i32
+  }
+  return
+}
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>, %d: memref<4x3xbf16>, %e: memref<3x4xf32>, %x: memref<4x3xf32>) {
+  kernel.gemm %a, %b into %c : (memref<4x8xf32>, memref<8x3xf32>, memref<4x3xf32>) -> () epilogue (%sum: f32) {
+    // expected-error @below {{(C6): stands in the region of a product}}
+    %0 = memref.alloc() : memref<f32>
+    kernel.yield %sum : f32
+  }
+  return
+}
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>, %d: memref<4x3xbf16>, %e: memref<3x4xf32>, %x: memref<4x3xf32>) {
+  // expected-error @below {{accumulate excludes the other epilogues}}
+  kernel.gemm %a, %b into %c {accumulate} : (memref<4x8xf32>, memref<8x3xf32>, memref<4x3xf32>) -> () epilogue (%sum: f32) {
+    kernel.yield %sum : f32
+  }
+  return
+}
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>, %d: memref<4x3xbf16>, %e: memref<3x4xf32>, %x: memref<4x3xf32>) {
+  // expected-error @below {{takes an output or more}}
+  "kernel.gemm"(%a, %b) <{operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 0>}> ({
+  ^bb0(%sum: f32):
+    kernel.yield
+  }) : (memref<4x8xf32>, memref<8x3xf32>) -> ()
+  return
+}
+
+// -----
+
 func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>, %d: memref<4x3xf32>, %e: memref<4x3xf32>) {
   // expected-error @below {{takes 1 to 2 outputs, not 3}}
   kernel.gemm %a, %b into %c, %d, %e : (memref<4x8xf32>, memref<8x3xf32>, memref<4x3xf32>, memref<4x3xf32>, memref<4x3xf32>) -> ()
@@ -409,6 +532,54 @@ func.func @f(%g: memref<4xf32>, %o: memref<f64>, %d: memref<1xf64>) {
 
 // -----
 
+func.func @f(%x: memref<5x8xf32>, %p: memref<8x8xf32>, %o: memref<f64>) {
+  // expected-error @below {{takes 3 to 3 outputs, not 2}}
+  kernel.gemm_adamw %x, %x options %o, %o, %o, %o, %o decay %o into %p, %p : (memref<5x8xf32>, memref<5x8xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<8x8xf32>, memref<8x8xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%x: memref<5x8xf32>, %p: memref<8x8xbf16>, %o: memref<f64>) {
+  // expected-error @below {{updates a parameter of f32 or f64, not 'memref<8x8xbf16>'}}
+  kernel.gemm_adamw %x, %x options %o, %o, %o, %o, %o decay %o into %p, %p, %p : (memref<5x8xf32>, memref<5x8xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<8x8xbf16>, memref<8x8xbf16>, memref<8x8xbf16>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%x: memref<5x8xf32>, %p: memref<8x8xf32>, %q: memref<8x9xf32>, %o: memref<f64>) {
+  // expected-error @below {{the parameter and a moment differ in shape: 'memref<8x8xf32>' and 'memref<8x9xf32>'}}
+  kernel.gemm_adamw %x, %x options %o, %o, %o, %o, %o decay %o into %p, %q, %p : (memref<5x8xf32>, memref<5x8xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<8x8xf32>, memref<8x9xf32>, memref<8x8xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%x: memref<5x8xf32>, %p: memref<8x8xf32>, %q: memref<8x8xf64>, %o: memref<f64>) {
+  // expected-error @below {{has a parameter and moments of different element types: 'f32' and 'f64'}}
+  kernel.gemm_adamw %x, %x options %o, %o, %o, %o, %o decay %o into %p, %p, %q : (memref<5x8xf32>, memref<5x8xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<8x8xf32>, memref<8x8xf32>, memref<8x8xf64>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%x: memref<5x8xf32>, %y: memref<5x9xf32>, %p: memref<8x8xf32>, %o: memref<f64>) {
+  // expected-error @below {{A, B and the parameter do not fit: 'memref<5x8xf32>', 'memref<5x9xf32>', 'memref<8x8xf32>'}}
+  kernel.gemm_adamw %x, %y options %o, %o, %o, %o, %o decay %o into %p, %p, %p : (memref<5x8xf32>, memref<5x9xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<8x8xf32>, memref<8x8xf32>, memref<8x8xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%x: memref<5x8xf32>, %p: memref<8x8xf32>, %d: memref<1xf64>, %o: memref<f64>) {
+  // expected-error @below {{an option has rank 1, not 0}}
+  kernel.gemm_adamw %x, %x options %d, %o, %o, %o, %o decay %o into %p, %p, %p : (memref<5x8xf32>, memref<5x8xf32>, memref<1xf64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<8x8xf32>, memref<8x8xf32>, memref<8x8xf32>) -> ()
+  return
+}
+
+// -----
+
 func.func @f(%x: memref<2x3x5xf32>, %o: memref<i32>, %c: memref<2x9x4xf32>) {
   // expected-error @below {{x 'memref<2x3x5xf32>' does not fit a cache of type 'memref<2x9x4xf32>'}}
   kernel.cache_append %x, %o into %c : (memref<2x3x5xf32>, memref<i32>, memref<2x9x4xf32>) -> ()
@@ -447,5 +618,37 @@ func.func @f(%l: memref<2x9xf32>, %r: memref<f64>, %i: memref<i64>, %t: memref<3
   // expected-error @below {{output 'memref<3xi32>' does not fit logits 'memref<2x9xf32>'}}
   kernel.sample %l temperature %r top_k %i top_p %r seed %i index %i into %t, %t
       : (memref<2x9xf32>, memref<f64>, memref<i64>, memref<f64>, memref<i64>, memref<i64>, memref<3xi32>, memref<3xi32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<4x3xf32>, %c: memref<8x3xf32>) {
+  // expected-error @below {{panels_b excludes transpose_a}}
+  kernel.gemm %a, %b into %c {transpose_a, panels_b = #kernel.panels<2 rows>} : (memref<4x8xf32>, memref<4x3xf32>, memref<8x3xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>) {
+  // expected-error @below {{panels_c needs transpose_a and excludes epilogues other than accumulate}}
+  kernel.gemm %a, %b into %c {panels_c = #kernel.panels<2 rows>} : (memref<4x8xf32>, memref<8x3xf32>, memref<4x3xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<4x3xf32>, %bias: memref<3xf32>, %c: memref<8x3xf32>) {
+  // expected-error @below {{panels_c needs transpose_a and excludes epilogues other than accumulate}}
+  kernel.gemm %a, %b bias %bias into %c {transpose_a, panels_c = #kernel.panels<2 rows>} : (memref<4x8xf32>, memref<4x3xf32>, memref<3xf32>, memref<8x3xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>) {
+  // expected-error @below {{panels are 1 or more wide, not 0}}
+  kernel.gemm %a, %b into %c {panels_b = #kernel.panels<0 rows>} : (memref<4x8xf32>, memref<8x3xf32>, memref<4x3xf32>) -> ()
   return
 }

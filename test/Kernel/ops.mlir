@@ -9,7 +9,8 @@
 // On memrefs a kernel writes: it stays, and twice the same is not once.
 // CHECK-LABEL: @products
 func.func @products(%a: !slice, %b: memref<8x3xf32>, %bias: memref<3xf32>, %c: memref<?x3xf32>, %z: memref<?x3xf32>,
-                    %w: memref<8x3xf32>, %p: memref<2x?x4xf32>, %q: memref<2x4x5xf32>, %r: memref<2x?x5xf32>) {
+                    %w: memref<8x3xf32>, %p: memref<2x?x4xf32>, %q: memref<2x4x5xf32>, %r: memref<2x?x5xf32>,
+                    %n: memref<3x8xf32>, %h: memref<?x3xbf16>, %o: memref<f64>) {
   // CHECK: kernel.gemm
   kernel.gemm %a, %b into %c : (!slice, memref<8x3xf32>, memref<?x3xf32>) -> ()
   // CHECK: kernel.gemm
@@ -19,6 +20,19 @@ func.func @products(%a: !slice, %b: memref<8x3xf32>, %bias: memref<3xf32>, %c: m
       : (!slice, memref<8x3xf32>, memref<3xf32>, memref<?x3xf32>, memref<?x3xf32>, memref<?x3xf32>) -> ()
   // CHECK: kernel.gemm %{{.*}}, %{{.*}} into %{{.*}} {accumulate, transpose_a} :
   kernel.gemm %a, %c into %w {accumulate, transpose_a} : (!slice, memref<?x3xf32>, memref<8x3xf32>) -> ()
+  // CHECK: kernel.gemm %{{.*}}, %{{.*}} bias %{{.*}} with %{{.*}}, %{{.*}} into %{{.*}} {transpose_b} : {{.*}} -> () epilogue (%sum: f32, %x: f32, %x_0: f64) {
+  // CHECK-NEXT: arith.constant 2.000000e+00
+  // CHECK: kernel.yield %{{.*}} : f32
+  kernel.gemm %a, %n bias %bias with %h, %o into %c {transpose_b}
+      : (!slice, memref<3x8xf32>, memref<3xf32>, memref<?x3xbf16>, memref<f64>, memref<?x3xf32>) -> ()
+      epilogue (%sum: f32, %x: f32, %scale: f64) {
+    %two = arith.constant 2.0 : f32
+    %0 = arith.truncf %scale : f64 to f32
+    %1 = arith.mulf %x, %two : f32
+    %2 = arith.mulf %1, %0 : f32
+    %3 = arith.addf %sum, %2 : f32
+    kernel.yield %3 : f32
+  }
   // CHECK: kernel.batch_gemm
   kernel.batch_gemm %p, %q into %r : (memref<2x?x4xf32>, memref<2x4x5xf32>, memref<2x?x5xf32>) -> ()
   return
@@ -58,7 +72,7 @@ func.func @tensors(%x: tensor<?x8xf32>, %w: tensor<8xf32>, %y: tensor<?x8xf32>) 
 }
 
 // CHECK-LABEL: @training
-func.func @training(%tokens: memref<2x?xi32>, %table: memref<17x8xf32>, %positions: memref<9x8xf32>, %offset: memref<i32>, %x: memref<2x?x8xf32>,
+func.func @training(%tokens: memref<2x?xi32>, %table: memref<17x8xf32>, %square: memref<8x8xf32>, %positions: memref<9x8xf32>, %offset: memref<i32>, %x: memref<2x?x8xf32>,
                     %s: memref<f32>, %o: memref<f64>) {
   // CHECK: kernel.embedding %{{.*}}, %{{.*}} positions %{{.*}} offset %{{.*}} into
   kernel.embedding %tokens, %table positions %positions offset %offset into %x
@@ -87,6 +101,14 @@ func.func @training(%tokens: memref<2x?xi32>, %table: memref<17x8xf32>, %positio
       : (memref<17x8xf32>, memref<2x?x8xf32>, memref<f32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>,
          memref<f64>, memref<f64>, memref<17x8xf32>, memref<17x8xf32>, memref<17x8xf32>, memref<2x?x8xf32>,
          memref<2x?x8xf32>, memref<2x?x8xf32>) -> ()
+  // CHECK: kernel.adamw %{{[a-z0-9]+}} options {{.*}} decay {{.*}} into
+  kernel.adamw %table options %o, %o, %o, %o, %o decay %o into %table, %table, %table
+      : (memref<17x8xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>,
+         memref<17x8xf32>, memref<17x8xf32>, memref<17x8xf32>) -> ()
+  // CHECK: kernel.gemm_adamw %{{[a-z0-9]+}}, %{{[a-z0-9]+}} options {{.*}} decay {{.*}} into
+  kernel.gemm_adamw %x, %x options %o, %o, %o, %o, %o decay %o into %square, %square, %square
+      : (memref<2x?x8xf32>, memref<2x?x8xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>,
+         memref<8x8xf32>, memref<8x8xf32>, memref<8x8xf32>) -> ()
   return
 }
 

@@ -38,3 +38,19 @@ func.func @depends(%g: !p, %p: !p, %q: !p, %s: tensor<f32>, %o: !s) -> !p {
     : (!p, tensor<f32>, !s, !s, !s, !s, !s, !s, !p, !p, !p) -> (!p, !p, !p)
   return %1#0 : !p
 }
+
+// One that stands before a loop, which takes the memory of its gradient.
+
+// CHECK-LABEL: func.func @before_a_loop
+func.func @before_a_loop(%g: !p, %p: !p, %q: !p, %o: !s, %a: index, %b: index) -> (!p, !p, !p) {
+  // CHECK: :3 = kernel.adamw
+  // CHECK: scf.for
+  // CHECK: :3 = kernel.adamw
+  %0:3 = kernel.adamw %g options %o, %o, %o, %o, %o decay %o into %p, %p, %p : (!p, !s, !s, !s, !s, !s, !s, !p, !p, !p) -> (!p, !p, !p)
+  %l = scf.for %i = %a to %b step %a iter_args(%c = %g) -> (!p) {
+    %d = kernel.softmax %c into %g : (!p, !p) -> !p
+    scf.yield %d : !p
+  }
+  %1:3 = kernel.adamw %l options %o, %o, %o, %o, %o decay %o into %q, %q, %q : (!p, !s, !s, !s, !s, !s, !s, !p, !p, !p) -> (!p, !p, !p)
+  return %0#0, %1#0, %l : !p, !p, !p
+}

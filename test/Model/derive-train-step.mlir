@@ -1,4 +1,5 @@
 // RUN: quern-opt %S/Inputs/gpt.mlir --quern-derive=programs=train_step | FileCheck %s
+// RUN: quern-opt %S/Inputs/gpt.mlir '--quern-derive=programs=train_step clip=false' | FileCheck %s --check-prefix=NEVER
 
 // CHECK: quern.function @train_step(%tokens: {{.*}}, %targets: {{.*}}, %learning_rate: tensor<f64> {quern.name = "learning_rate", quern.role = "option"}, %beta1: tensor<f64> {{.*}}, %beta2: {{.*}}, %epsilon: {{.*}}, %weight_decay: {{.*}}, %weight_decay_others: {{.*}}, %clip: {{.*}}, %step: {{.*}}, %token: tensor<11x6xf32>
 // CHECK-SAME: %[[M:[^:]*]]: tensor<11x6xf32> {quern.name = "token", quern.parameter = @token, quern.role = "first_moment"}
@@ -22,3 +23,10 @@
 // A parameter without the decay flag.
 // CHECK: quern.adamw %place, {{.*}} %epsilon, %weight_decay_others, %step
 // CHECK: quern.return %[[LOSS]], %[[OUT]], %[[P]],
+
+// Without clipping there is no norm, and nothing but its own gradient in an update.
+// NEVER: quern.function @train_step(%tokens: {{.*}} %weight_decay_others: tensor<f64> {{[^,]*}}, quern.role = "option"}, %step: tensor<f64>
+// NEVER-SAME: -> (tensor<f32> {quern.name = "loss", quern.role = "output"}, tensor<11x6xf32> {quern.name = "token"
+// NEVER-NOT: quern.squared_norm
+// NEVER: quern.adamw %token, %{{.*}} moments %{{[^,]*}}, %{{[^ ]*}} options %learning_rate, %beta1, %beta2, %epsilon, %weight_decay, %step
+// NEVER-NOT: quern.squared_norm

@@ -182,6 +182,10 @@ quern.function @optimizer(%p: tensor<3x4xf32>, %g: tensor<5xf32>, %scale: tensor
   %1:3 = quern.adamw %p, %p moments %p, %p scale %scale options %option, %option, %option, %option, %option, %option
       : tensor<3x4xf32>, tensor<3x4xf32>, tensor<3x4xf32>, tensor<3x4xf32>, tensor<f32>,
         tensor<f64>, tensor<f64>, tensor<f64>, tensor<f64>, tensor<f64>, tensor<f64>
+  // CHECK: quern.adamw %p, %p moments %p, %p options %option, %option, %option, %option, %option, %option :
+  %2:3 = quern.adamw %p, %p moments %p, %p options %option, %option, %option, %option, %option, %option
+      : tensor<3x4xf32>, tensor<3x4xf32>, tensor<3x4xf32>, tensor<3x4xf32>,
+        tensor<f64>, tensor<f64>, tensor<f64>, tensor<f64>, tensor<f64>, tensor<f64>
   quern.return
 }
 

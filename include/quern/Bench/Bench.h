@@ -47,6 +47,7 @@ struct Settings {
   std::string python;              ///< with PyTorch; empty: no torch
   std::string llmc;                ///< a checkout of llm.c; empty: no llmc
   std::string precision = "f32";   ///< of models and matrix products: f32, bf16
+  std::string clip = "run-time";   ///< whether train clips gradients: run-time (yes), never
   bool json = false;
 };
 

@@ -9,6 +9,38 @@
 
 include "mlir/Pass/PassBase.td"
 
+def Layout : Pass<"quern-layout", "::mlir::ModuleOp"> {
+  let summary = "let parameters lie in memory as the micro-kernel reads them";
+  let description = [{
+    A tiled product copies its B into panels before it multiplies. Where B is a parameter, that is the same work in every product of
+    every step. This pass lets a parameter, its moments and its gradient lie in panels in the memory of all programs (the attribute
+    `#kernel.panels` has the order of the elements), as wide as the tile in registers: the forward product then reads them in place,
+    its gradient is written so, and optimizers, which work element by element, need not know. The runtime converts when weights are
+    read or written.
+
+    A parameter has panels when the first product that has it as B is as large as a tile and all ops that touch it, in all programs,
+    can do with them; a table of embeddings, of which rows are taken, stays in rows. Programs are the functions with the attribute
+    `quern.program`; all of them must be for the CPU.
+
+    ```mlir
+    func.func @f(..., %w: memref<768x2304xf32> {quern.name = "w", quern.role = "parameter"}) attributes {quern.program} {
+      %0 = bufferization.to_tensor %w ...
+      %1 = kernel.gemm %x, %0 into %y : ...
+    // becomes
+    func.func @f(..., %w: memref<768x2304xf32> {quern.name = "w", quern.panels = #kernel.panels<24 columns>, ...}) ... {
+      %0 = bufferization.to_tensor %w ...
+      %1 = kernel.gemm %x, %0 into %y {panels_b = #kernel.panels<24 columns>} : ...
+    ```
+  }];
+  let options = [
+    Option<"cpu", "cpu", "std::string", /*default=*/"\"native\"",
+           "processor to emit for: native, x86-64-v3, x86-64-v4, or a name of LLVM's">,
+    Option<"machine", "machine", "std::string", /*default=*/"\"\"",
+           "changes to the model of the processor, such as l2=1M,tile-rows=2">
+  ];
+  let statistics = [Statistic<"numParameters", "parameters", "parameters in panels">];
+}
+
 def EmitCPU : Pass<"quern-emit-cpu", "::mlir::ModuleOp"> {
   let summary = "emit every kernel as vector code that all threads of a program share";
   let description = [{
@@ -31,10 +63,13 @@ def EmitCPU : Pass<"quern-emit-cpu", "::mlir::ModuleOp"> {
     }
     func.func private @f.threads(...) {
       func.call @kernel.softmax.0(%x, %y, %scratch, %thread, %threads)
-      omp.barrier
       return
     }
     ```
+
+    Before a kernel that touches what one before it writes, or writes what one before it touches, all threads wait for each other
+    (`omp.barrier`); a kernel that does neither begins while others still work on those before it. Parts of the arena are told apart by
+    `quern.place`, which quern-plan-arena gives them.
 
     Kernels with equal types and attributes share one function. Shared scratch of the kernels is taken from the end
     of the argument marked `quern.arena`, and `@f.arena_bytes`, when it exists, grows by as much.
@@ -46,6 +81,7 @@ def EmitCPU : Pass<"quern-emit-cpu", "::mlir::ModuleOp"> {
            "changes to the model of the processor, such as l2=1M,tile-rows=2">
   ];
   let statistics = [Statistic<"numKernels", "kernels", "kernel calls">,
+                    Statistic<"numBarriers", "barriers", "barriers between kernels">,
                     Statistic<"numFunctions", "kernel-functions", "distinct kernel functions">];
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::linalg::LinalgDialect",

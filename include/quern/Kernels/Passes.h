@@ -19,8 +19,12 @@ namespace quern::kernels {
 #define GEN_PASS_REGISTRATION
 #include "quern/Kernels/Passes.h.inc"
 
-/// The phase `kernels`: partition into kernels, then fuse what is elementwise.
+/// The phase `kernels`: partition into kernels, then fuse what is elementwise, with products too.
 void addKernelsPasses(mlir::OpPassManager &manager);
+
+/// The end of the phase `precision`: where and how parameters are updated, which depends on the
+/// target and on how weights are stored.
+void addUpdatePasses(mlir::OpPassManager &manager);
 
 /// The phase `buffers`: tensors to memrefs, in place wherever that is possible, in one arena.
 void addBuffersPasses(mlir::OpPassManager &manager);

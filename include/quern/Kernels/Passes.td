@@ -44,11 +44,98 @@ def ConvertQuernToKernel : Pass<"convert-quern-to-kernel", "::mlir::ModuleOp"> {
                     Statistic<"numEpilogues", "epilogues", "activations and residuals that became epilogues of gemms">];
 }
 
+def FuseEpilogues : Pass<"quern-fuse-epilogues", "::mlir::ModuleOp"> {
+  let summary = "elementwise work on the result of a product becomes its region";
+  let description = [{
+    A `linalg.generic` all of whose loops are parallel moves into the `kernel.gemm` that makes one of its operands, into the last one
+    where several do: its elements are then in registers. Its other operands have the shape of the product, or that of its columns, or rank 0;
+    a result of the product that has other uses stays one. What product and work read and write must not change in between.
+    Where the work wrote a fresh tensor and reads one that nothing else needs, it writes that one in place.
+
+    ```mlir
+    %0 = kernel.gemm %x, %gate into %e : ...
+    %1 = kernel.gemm %x, %up into %e : ...
+    %2 = linalg.generic ... ins(%0, %1 : ...) outs(%e : ...) {
+    ^bb0(%g: f32, %u: f32, %out: f32):
+      ...
+      %s = arith.mulf %silu, %u : f32
+      linalg.yield %s : f32
+    }
+    // becomes
+    %0 = kernel.gemm %x, %gate into %e : ...
+    %2 = kernel.gemm %x, %up with %0 into %0 : ... epilogue (%u: f32, %g: f32) {
+      ...
+      %s = arith.mulf %silu, %u : f32
+      kernel.yield %s : f32
+    }
+    ```
+  }];
+  let dependentDialects = ["::quern::kernel::KernelDialect"];
+  let statistics = [Statistic<"numFused", "fused", "elementwise operations that became regions of products">];
+}
+
+def AdvanceUpdates : Pass<"quern-advance-updates", "::mlir::ModuleOp"> {
+  let summary = "update parameters as soon as nothing reads their old values";
+  let description = [{
+    A gradient takes memory from where it is computed to where its parameter is updated. Where the options of an update are known before
+    the loop over layers that makes a stacked gradient, that loop updates each layer itself, at the end of its iteration: it carries the
+    parameter in the place of the gradient, and both moments, and the gradient of one layer is all that there is at a time. That takes a loop
+    whose iterations insert a whole layer each, another one every time, and read no other layer of the parameter, and nothing behind
+    the loop that reads the old parameter. Updates of other matrices move before loops that they need not wait for.
+
+    A factor that depends on all gradients, such as that of clipping, is known last, and leaves everything as it is.
+
+    ```mlir
+    %g = scf.for %i = %c0 to %c12 step %c1 iter_args(%stack = %empty) -> (tensor<12x8x8xf32>) {
+      %w = tensor.extract_slice %p[%i, 0, 0] [1, 8, 8] [1, 1, 1] : tensor<12x8x8xf32> to tensor<8x8xf32>
+      %gi = kernel.gemm %x, %dy into %e {transpose_a} : ...
+      %next = tensor.insert_slice %gi into %stack[%i, 0, 0] [1, 8, 8] [1, 1, 1] : tensor<8x8xf32> into tensor<12x8x8xf32>
+      scf.yield %next : tensor<12x8x8xf32>
+    }
+    %new:3 = kernel.adamw %g options ... into %p, %m, %v : ...
+    // becomes
+    %new:3 = scf.for %i = %c0 to %c12 step %c1 iter_args(%pc = %p, %mc = %m, %vc = %v) -> (...) {
+      %w = tensor.extract_slice %pc[%i, 0, 0] [1, 8, 8] [1, 1, 1] : tensor<12x8x8xf32> to tensor<8x8xf32>
+      %gi = kernel.gemm %x, %dy into %e {transpose_a} : ...
+      %pi = tensor.extract_slice %pc[%i, 0, 0] [1, 8, 8] [1, 1, 1] : tensor<12x8x8xf32> to tensor<8x8xf32>
+      ...
+      %ui:3 = kernel.adamw %gi options ... into %pi, %mi, %vi : ...
+      %pn = tensor.insert_slice %ui#0 into %pc[%i, 0, 0] [1, 8, 8] [1, 1, 1] : tensor<8x8xf32> into tensor<12x8x8xf32>
+      ...
+      scf.yield %pn, %mn, %vn : ...
+    }
+    ```
+  }];
+  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::tensor::TensorDialect", "::quern::kernel::KernelDialect"];
+  let statistics = [Statistic<"numInLoops", "in-loops", "updates that loops over layers make">];
+}
+
+def FuseUpdates : Pass<"quern-fuse-updates", "::mlir::ModuleOp"> {
+  let summary = "update parameters on the accumulators of their gradients";
+  let description = [{
+    In programs for a CPU, a gradient that is a plain product, and that nothing but the update of its parameter reads, is never stored: the
+    update becomes the epilogue of the product. It stands after the product and after whatever else reads the old parameter. Gradients that are sums
+    of several terms, such as that of a table of embeddings which is the output matrix as well, stay in memory.
+
+    ```mlir
+    %g = kernel.gemm %x, %dy into %empty {transpose_a} : ...
+    %dx = kernel.gemm %dy, %p into %e {transpose_b} : ...
+    %u:3 = kernel.adamw %g options %lr, %b1, %b2, %e, %t decay %d into %p, %m, %v : ...
+    // becomes
+    %dx = kernel.gemm %dy, %p into %e {transpose_b} : ...
+    %u:3 = kernel.gemm_adamw %x, %dy options %lr, %b1, %b2, %e, %t decay %d into %p, %m, %v : ...
+    ```
+  }];
+  let dependentDialects = ["::quern::kernel::KernelDialect"];
+  let statistics = [Statistic<"numFused", "fused", "updates in the epilogue of a product">];
+}
+
 def MergeAdamW : Pass<"quern-merge-adamw", "::mlir::ModuleOp"> {
   let summary = "update all parameters of a step by one operation";
   let description = [{
     Updates with the same options, whose moments have the same type, become one where the last of them stands, as long as nothing
-    uses the result of an earlier one before that: one launch on a device, and one barrier on a CPU.
+    uses the result of an earlier one before that: one launch on a device, and one barrier on a CPU. An update that stands before a loop
+    stays there, since the loop takes the memory of its gradient.
 
     ```mlir
     %0:3 = kernel.adamw %g0 scale %s options %lr, %b1, %b2, %e, %t decay %d0 into %p0, %m0, %v0 : ...
@@ -66,7 +153,8 @@ def PlanArena : Pass<"quern-plan-arena", "::mlir::ModuleOp"> {
     Buffers whose lives do not overlap share memory. Sizes are products of a constant and dynamic dimensions; buffers with the
     same dynamic factor share one region of the arena, so its size stays a closed formula: the sum over
     regions of a constant times the factor. The program gets an argument `%arena` with the attribute `quern.arena`, and a function
-    `@<program>.arena_bytes` evaluates the formula.
+    `@<program>.arena_bytes` evaluates the formula. Each view of the arena says by `quern.place = [region, begin, end]`, the last two
+    in bytes times the region's factor, which part of it it is.
 
     ```mlir
     func.func @f(%x: memref<?x768xf32>) attributes {quern.program} {
@@ -74,7 +162,7 @@ def PlanArena : Pass<"quern-plan-arena", "::mlir::ModuleOp"> {
       ...
     // becomes
     func.func @f(%x: memref<?x768xf32>, %arena: memref<?xi8> {quern.arena}) attributes {quern.program} {
-      %0 = memref.view %arena[%offset][%n] : memref<?xi8> to memref<?x3072xf32>
+      %0 = memref.view %arena[%offset][%n] {quern.place = array<i64: 0, 0, 12288>} : memref<?xi8> to memref<?x3072xf32>
       ...
     func.func @f.arena_bytes(%x: memref<?x768xf32>) -> i64
     ```

@@ -277,7 +277,8 @@ def Derive : Pass<"quern-derive", "::mlir::ModuleOp"> {
       computes the gradients. What is saved is a minimum cut by bytes between the results of matrix products and the
       backward pass; norms, activations and other cheap work are computed again. With `report`, remarks tell bytes
       and flops.
-    - `train_step`: the gradients, clipped to a global norm, and AdamW's update of each parameter.
+    - `train_step`: the gradients, clipped to a global norm, and AdamW's update of each parameter. With `clip=false` it never clips: it has
+      neither the option `clip` nor the output `gradient_norm`, and each update depends on its own gradient alone.
     - `prefill`, `decode`: the forward pass for positions that begin at the argument `position`, with caches of keys and
       values, `cache.<layers>.<number>.keys` and `.values`, [layers, batch, capacity, heads, size]; decode takes one
       position. The sequence, the dimension of that name of an input, is followed through the program:
@@ -295,6 +296,8 @@ def Derive : Pass<"quern-derive", "::mlir::ModuleOp"> {
   let options = [
     ListOption<"programs", "programs", "std::string",
                "programs to derive: forward, loss, gradients, train_step, prefill, decode, generate (default: all that the model allows)">,
+    Option<"clip", "clip", "bool", /*default=*/"true",
+           "train_step clips gradients to a global norm, its option `clip`">,
     Option<"report", "report", "bool", /*default=*/"false",
            "remarks on what the backward pass saves and recomputes">
   ];

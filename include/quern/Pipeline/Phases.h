@@ -37,8 +37,12 @@ struct Options {
   std::string machine;              ///< changes to the model of that processor, as there
   /// Of storage: f32, bf16; auto: bf16 on GPUs. tf32: f32, multiplied as TF32 on GPUs.
   std::string precision = "auto";
+  /// Of parameters in memory: panels, where products gain by them, or rows. Only for programs of
+  /// the CPU alone.
+  std::string layout = "panels";
   std::vector<std::string> programs; ///< programs to derive; empty: all that the model's kind has
   std::vector<std::string> shape;    ///< "batch=4", ...: sizes of named dimensions
+  bool clip = true;                  ///< train_step clips gradients, as its option says
   bool debugInfo = true;             ///< lines of the model in the debug information
 
   bool hasTarget(llvm::StringRef name) const { return llvm::is_contained(targets, name); }

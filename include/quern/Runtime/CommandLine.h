@@ -74,6 +74,9 @@ struct OptimizerSettings {
 class Call;
 /// Adds --learning-rate, --beta1, --beta2, --epsilon, --weight-decay, --decay-all and --clip.
 void addOptimizerOptions(CLI::App &command, OptimizerSettings &settings);
+/// For a program that never clips (compiled with --clip=never), the settings say so as well; throws
+/// UsageError if `--clip` was given and asks for what it cannot do.
+void checkClip(const Program &program, const CLI::App &command, OptimizerSettings &settings);
 /// Hands the settings to a program; `step` is 1 in the first call.
 void setOptimizerOptions(Call &call, const OptimizerSettings &settings, double learningRate,
                          int64_t step);

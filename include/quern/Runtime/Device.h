@@ -115,9 +115,11 @@ public:
   Device *memory() { return isHost() ? nullptr : this; }
 };
 
-/// Calls `use` with `tensor` in the host's memory: itself, or a copy of what a device holds.
+/// Calls `use` with `tensor` in the host's memory, row by row: itself, or a copy of what a device
+/// holds or what lies in panels.
 void readTensor(const Tensor &tensor, const std::function<void(const Tensor &)> &use);
-/// Calls `fill` to write all of `tensor` in the host's memory, and brings it to where it lives.
+/// Calls `fill` to write all of `tensor` in the host's memory, row by row, and brings it to where
+/// and how it lies.
 void writeTensor(const Tensor &tensor, const std::function<void(const Tensor &)> &fill);
 /// The one number of a tensor of floating-point type.
 double readScalar(const Tensor &tensor);

@@ -42,6 +42,7 @@ struct Parameter {
   bool decay = true;
   std::string initializer; // zeros, ones, normal, uniform, residual
   double scale = 0;
+  Panels panels; // how programs of the host keep it, its moments and its gradient
 
   bool perLayer() const { return file.find("{layer}") != std::string::npos; }
   /// The name in a file of layer `layer` (or of the whole, which has no {layer}).
@@ -87,6 +88,8 @@ struct Program {
   bool has(Role role) const;
   /// Whether it writes the parameters that it takes, as AdamW does with its moments.
   bool updatesParameters() const { return has(Role::FirstMoment); }
+  /// Whether it updates parameters by gradients whose norm it never limits.
+  bool neverClips() const { return updatesParameters() && !find("clip", Role::Option); }
   /// The sizes that are compiled in, by name ({batch: 4, ...}).
   Dimensions fixedDimensions() const;
 };

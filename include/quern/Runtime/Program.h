@@ -31,6 +31,10 @@
 ///   f32; arguments have the types listed.
 /// - `device` is there when device programs are; their memory is laid out as the host's is, but for
 ///   arguments that say `"device_type": "bf16"` beside their `type`, the host's.
+/// - a parameter with `"panels": {"width": 24, "side": "columns"}` or `"rows"` lies in all programs
+///   of the host, with its moments and its gradient, in panels: each matrix [R, C] of columns, its
+///   element (r, c) at p R + r min(24, C - p) + (c - p) with p = c - c mod 24; of rows, the
+///   transposed matrix so. All other tensors are row-major.
 /// - `layers` is 0 for a parameter outside rolled layers; otherwise it is the leading dimension of
 ///   `shape`. A `file` that contains `{layer}` names one tensor a layer; without it the file holds
 ///   the stacked tensor. `context` is 0 when the text sets no limit; `vocabulary` is the size of
@@ -51,7 +55,8 @@
 ///     option         a scalar (shape []; f64 unless said) read by the program: learning_rate,
 ///     beta1, beta2,
 ///                    epsilon, weight_decay, weight_decay_others (for parameters without the decay
-///                    flag), clip (maximum global norm; 0: off), step (1 in the first call);
+///                    flag), clip (maximum global norm; 0: off; a program compiled to never clip
+///                    has neither it nor `gradient_norm`), step (1 in the first call);
 ///                    `position` (i32, shape []) of prefill and decode: tokens already in the cache
 ///                    temperature, top_p (f64), top_k (i64; 0: all) and seed (i64) of generate
 ///     state          read and updated in place, so that the next run goes on from there: `tokens`
@@ -88,7 +93,8 @@ typedef struct quern_descriptor {
 
 typedef struct quern_program {
   const char *name; /* NULL ends the table */
-  /* Runs the program. `arguments[i]` is argument i of the JSON description; dense, row-major.
+  /* Runs the program. `arguments[i]` is argument i of the JSON description; dense, row-major
+   * but for parameters in panels.
    * `arena` is scratch memory of at least `arena_bytes(arguments)` bytes, 64-byte aligned, whose
    * content does not matter. Uses OpenMP's current number of threads; the result has the same bits
    * for any of them. */

@@ -41,6 +41,13 @@ int64_t countElements(const Shape &shape, const std::string &what);
 
 class Device;
 
+/// The order of the elements of a matrix, the last two dimensions of a tensor, in memory: panels of
+/// `width` columns or rows (`#kernel.panels` of the compiler); row by row when width is 0.
+struct Panels {
+  int64_t width = 0;
+  bool ofRows = false;
+};
+
 /// A dense tensor that someone else owns.
 struct Tensor {
   std::string name;
@@ -48,6 +55,7 @@ struct Tensor {
   Shape shape;
   void *data = nullptr;
   Device *device = nullptr; // in whose memory the data lie (see readTensor); null: the host's
+  Panels panels = {};       // how its matrices lie there (see readTensor)
 
   int64_t elements() const { return countElements(shape, name); }
   int64_t bytes() const { return elements() * sizeOf(type); }

@@ -84,8 +84,9 @@ QUERN_EXPORT int quern_load_weights(quern_model *model, const char *path);
 QUERN_EXPORT int quern_save_weights(quern_model *model, const char *path);
 
 /// Number of parameters as weight files hold them (one a layer), and view `index` of them: its data
-/// is the model's own memory, which may be read, and written between runs. On a GPU it is a copy,
-/// made by this call and valid until the next one for the same parameter. Programs that take
+/// is the model's own memory, which may be read, and written between runs. On a GPU, and where
+/// quern_description says `panels` (--layout=panels), it is a copy, made by this call and valid
+/// until the next one for the same parameter. Programs that take
 /// weights in bf16 (quern_description says so) round them again in each run after this was called
 /// on the processor, for there is no other way to know what was written; where that takes too long,
 /// use quern_set_parameter and quern_load_weights alone.

@@ -8,6 +8,7 @@
 
 #include "quern/Runtime/Error.h"
 #include "quern/Runtime/Memory.h"
+#include "quern/Runtime/PanelOrder.h"
 
 #include <algorithm>
 
@@ -16,25 +17,31 @@ namespace quern::runtime {
 /// `tensor`, which a device holds, with room for it in `block` of the host.
 static Tensor onHost(const Tensor &tensor, Block &block) {
   block = Block(tensor.bytes(), concat("a copy of '", tensor.name, "'"));
-  return {tensor.name, tensor.type, tensor.shape, block.data(), nullptr};
+  return {tensor.name, tensor.type, tensor.shape, block.data(), nullptr, {}};
 }
 
 void readTensor(const Tensor &tensor, const std::function<void(const Tensor &)> &use) {
-  if (!tensor.device)
+  if (!tensor.device && !tensor.panels.width)
     return use(tensor);
   Block block;
   Tensor copy = onHost(tensor, block);
-  tensor.device->download(copy.data, tensor.data, tensor.bytes());
+  if (tensor.device)
+    tensor.device->download(copy.data, tensor.data, tensor.bytes());
+  else
+    fromPanels(tensor, copy.data);
   use(copy);
 }
 
 void writeTensor(const Tensor &tensor, const std::function<void(const Tensor &)> &fill) {
-  if (!tensor.device)
+  if (!tensor.device && !tensor.panels.width)
     return fill(tensor);
   Block block;
   Tensor copy = onHost(tensor, block);
   fill(copy);
-  tensor.device->upload(tensor.data, copy.data, tensor.bytes());
+  if (tensor.device)
+    tensor.device->upload(tensor.data, copy.data, tensor.bytes());
+  else
+    toPanels(copy.data, tensor);
 }
 
 double readScalar(const Tensor &tensor) {
