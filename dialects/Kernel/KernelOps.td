@@ -77,7 +77,9 @@ def Kernel_GemmOp : Kernel_Op<"gemm", [AttrSizedOperandSegments, IsolatedFromAbo
 
     bias is [N]. Accumulation is in f32 (f64 for f64). `accumulate` excludes the other epilogues.
     Where C is f32 or bf16, each operand may be either: it is widened as it is loaded, and results are rounded once. Targets may ask
-    for A and B of one type.
+    for A and B of one type. Where both are bf16, a target may multiply pairs of them by an instruction that takes denormal numbers
+    as 0 and gives 0 for them, in factors and sums: that is less than K * 2^-126 (1 + max|A| + max|B|) in C, beside the roundings of
+    a sum of K products, in another order.
 
     `panels_b` says that B (without transpose_a), and `panels_c` that C (with it, and without other epilogues than accumulate), lies in
     memory as panels. Only the CPU takes them.

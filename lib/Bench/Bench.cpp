@@ -72,6 +72,7 @@ llvm::Error Bench::measureKernel(const Kernel &kernel) {
     Row row(kernel.work, kernel.shape);
     row.threads = count;
     row.unit = kernel.unit;
+    row.type = kernel.type;
     double before = ceilingOf(kernel.limit, count);
     library->function<int(int)>("quern_set_threads")(count);
     row.times = measure(settings.seconds, [&] { call(); });
@@ -79,9 +80,10 @@ llvm::Error Bench::measureKernel(const Kernel &kernel) {
     row.rate = kernel.amount * 1e-9 / row.times.least;
     row.ceiling = std::max(before, after);
     row.ratio = row.ceiling ? row.rate / row.ceiling : 0;
-    for (const auto &peer : peers)
-      if (std::optional<double> seconds = peer->measure(kernel, count, settings.seconds))
-        row.peers[peer->name()] = kernel.amount * 1e-9 / *seconds;
+    if (kernel.type == "f32") // as peers compute
+      for (const auto &peer : peers)
+        if (std::optional<double> seconds = peer->measure(kernel, count, settings.seconds))
+          row.peers[peer->name()] = kernel.amount * 1e-9 / *seconds;
     add(std::move(row));
   }
   return llvm::Error::success();
@@ -91,7 +93,7 @@ llvm::Error Bench::runWork(llvm::StringRef work) {
   for (const KernelFamily &family : kernelFamilies())
     if (work == family.name)
       return forShapes(family.shapes, [&](llvm::StringRef shape) -> llvm::Error {
-        llvm::Expected<std::vector<Kernel>> kernels = kernelsAt(family, shape);
+        llvm::Expected<std::vector<Kernel>> kernels = kernelsAt(family, shape, settings.precision);
         if (!kernels)
           return kernels.takeError();
         for (const Kernel &kernel : *kernels)
@@ -138,12 +140,11 @@ llvm::Error Bench::run() {
                                    llvm::join(settings.works, ", "));
   if (settings.precision != "f32")
     for (const std::string &work : works)
-      if (work != "machine" && llvm::none_of(modelFamilies(), [&](const ModelFamily &family) {
-            return work == family.name;
-          }))
-        return llvm::createStringError("--precision=" + settings.precision +
-                                       " is for train, prefill, decode and compile; '" + work +
-                                       "' computes in f32");
+      for (const KernelFamily &family : kernelFamilies())
+        if (work == family.name && !family.makeBf16)
+          return llvm::createStringError("--precision=" + settings.precision +
+                                         " is for gemm, train, prefill, decode and compile; '" +
+                                         work + "' computes in f32");
   if (settings.clip == "never")
     for (const std::string &work : works)
       if (work != "machine" && work != "train" && work != "compile")

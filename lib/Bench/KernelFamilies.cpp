@@ -33,7 +33,8 @@ static std::string typesOf(const Kernel &kernel, llvm::ArrayRef<llvm::StringRef>
   return " : (" + llvm::join(types, ", ") + ") -> ()";
 }
 
-static Kernels makeGemm(llvm::ArrayRef<int64_t> sizes, llvm::StringRef layout) {
+static Kernels makeGemms(llvm::ArrayRef<int64_t> sizes, llvm::StringRef layout,
+                         const std::string &type) {
   bool known = llvm::is_contained({"", "nn", "nt", "tn"}, layout);
   if (sizes.size() != 3 || !known)
     return noSuchShape();
@@ -51,11 +52,13 @@ static Kernels makeGemm(llvm::ArrayRef<int64_t> sizes, llvm::StringRef layout) {
                    ":" + one.str();
     kernel.amount = 2.0 * double(m) * double(n) * double(k);
     kernel.unit = "GFLOP/s";
-    kernel.limit = Limit::MultiplyAdds;
+    kernel.limit = type == "bf16" ? Limit::Bf16Products : Limit::MultiplyAdds;
+    kernel.type = type;
     using Shape = std::vector<int64_t>;
-    kernel.arguments = {{"a", "f32", gemm.transposeA ? Shape{k, m} : Shape{m, k}},
-                        {"b", "f32", gemm.transposeB ? Shape{n, k} : Shape{k, n}},
-                        {"c", "f32", {m, n}}};
+    // With A transposed it is a gradient of weights, which is f32 in any case.
+    kernel.arguments = {{"a", type, gemm.transposeA ? Shape{k, m} : Shape{m, k}},
+                        {"b", type, gemm.transposeB ? Shape{n, k} : Shape{k, n}},
+                        {"c", gemm.transposeA ? "f32" : type, {m, n}}};
     kernel.body = "kernel.gemm %a, %b into %c" +
                   std::string(gemm.transposeA   ? " {transpose_a}"
                               : gemm.transposeB ? " {transpose_b}"
@@ -65,6 +68,13 @@ static Kernels makeGemm(llvm::ArrayRef<int64_t> sizes, llvm::StringRef layout) {
     kernels.push_back(std::move(kernel));
   }
   return kernels;
+}
+
+static Kernels makeGemm(llvm::ArrayRef<int64_t> sizes, llvm::StringRef layout) {
+  return makeGemms(sizes, layout, "f32");
+}
+static Kernels makeBf16Gemm(llvm::ArrayRef<int64_t> sizes, llvm::StringRef layout) {
+  return makeGemms(sizes, layout, "bf16");
 }
 
 static Kernels makeAttention(llvm::ArrayRef<int64_t> sizes, llvm::StringRef suffix) {
@@ -223,7 +233,8 @@ llvm::ArrayRef<KernelFamily> kernelFamilies() {
        {"768x768x768", "1024x1024x1024", "2048x2048x2048", "3072x3072x3072", "256x768x2304",
         "256x768x768", "256x768x3072", "256x3072x768", "256x768x50257", "1024x768x2304",
         "1024x768x768", "1024x768x3072", "1024x3072x768", "1024x768x50257"},
-       makeGemm},
+       makeGemm,
+       makeBf16Gemm},
       {"attention",
        "causal attention, forward and backward",
        "BATCHxLENGTHxHEADSxSIZE, and xGROUPS of keys and values",

@@ -6,6 +6,7 @@
 //===------------------------------------------------------------------------------------------===//
 #include "Library.h"
 
+#include "quern/Runtime/Bfloat.h"
 #include "quern/Runtime/Philox.h"
 
 #include "llvm/ADT/ScopeExit.h"
@@ -57,8 +58,15 @@ static int64_t elementsOf(const Argument &argument) {
 }
 
 static int64_t bytesOf(const Argument &argument) {
-  return elementsOf(argument) * (argument.type == "f64" ? 8 : 4);
+  return elementsOf(argument) * (argument.type == "f64" ? 8 : argument.type == "bf16" ? 2 : 4);
 }
+
+namespace {
+struct Bfloat {
+  explicit Bfloat(double value) : bits(runtime::toBfloat(value)) {}
+  uint16_t bits;
+};
+} // namespace
 
 template <typename T>
 static void fill(const Argument &argument, char *memory) {
@@ -71,7 +79,7 @@ static void fill(const Argument &argument, char *memory) {
     drawn.push_back(argument.fill == Argument::Fill::Value ? T(argument.value)
                     : argument.fill == Argument::Fill::Below
                         ? T(runtime::below(words[0], words[1], uint64_t(argument.value)))
-                        : T(runtime::normal(words)[0]));
+                        : T(double(runtime::normal(words)[0])));
   }
   auto *data = static_cast<T *>(static_cast<void *>(memory));
   for (int64_t i = 0, count = elementsOf(argument); i < count; ++i)
@@ -87,6 +95,8 @@ KernelCall::KernelCall(const Library &library, const Kernel &kernel)
       fill<double>(argument, data);
     else if (argument.type == "i32")
       fill<int32_t>(argument, data);
+    else if (argument.type == "bf16")
+      fill<Bfloat>(argument, data);
     else
       fill<float>(argument, data);
     quern_descriptor descriptor = {data, data, 0, {}};

@@ -37,6 +37,8 @@ double ceilingOf(Limit limit, int threads) {
   switch (limit) {
   case Limit::MultiplyAdds:
     return runtime::measureMultiplyAdds();
+  case Limit::Bf16Products:
+    return std::max(runtime::measureMultiplyAdds(), runtime::measureBf16Dots());
   case Limit::Reading:
     return runtime::measureReading();
   case Limit::Updating:

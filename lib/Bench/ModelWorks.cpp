@@ -151,7 +151,8 @@ Rows measureTraining(llvm::StringRef name, llvm::ArrayRef<int64_t> sizes,
     row.threads = count;
     row.unit = "tokens/s";
     row.type = model->type;
-    double ceiling = ceilingOf(Limit::MultiplyAdds, count);
+    Limit limit = model->type == "bf16" ? Limit::Bf16Products : Limit::MultiplyAdds;
+    double ceiling = ceilingOf(limit, count);
     model->setThreads(count);
     bool failed = false;
     row.times =
@@ -164,7 +165,7 @@ Rows measureTraining(llvm::StringRef name, llvm::ArrayRef<int64_t> sizes,
     row.predictedMemory =
         predictedBytes(model->description, "train_step", {{"batch", batch}, {"sequence", length}})
             .value_or(0);
-    rate(row, processed, Limit::MultiplyAdds, 6 * model->parameters * processed, ceiling);
+    rate(row, processed, limit, 6 * model->parameters * processed, ceiling);
     rows.push_back(std::move(row));
   }
   return rows;
@@ -220,7 +221,8 @@ Rows measurePrefill(llvm::StringRef name, llvm::ArrayRef<int64_t> sizes,
     if (error)
       return error;
     row.times = summarize(firsts);
-    // Every token passes the layers; the output matrix is for the last one alone.
+    // Every token passes the layers; the output matrix is for the last one alone. Activations are
+    // f32 in any case.
     double body = model->parameters - model->table, processed = double(sizes[0]);
     rate(row, processed, Limit::MultiplyAdds, 2 * (body * processed + model->table), ceiling);
     rows.push_back(std::move(row));

@@ -65,10 +65,12 @@ std::vector<int64_t> parseSizes(llvm::StringRef text) {
   return sizes;
 }
 
-llvm::Expected<std::vector<Kernel>> kernelsAt(const KernelFamily &family, llvm::StringRef shape) {
+llvm::Expected<std::vector<Kernel>> kernelsAt(const KernelFamily &family, llvm::StringRef shape,
+                                              llvm::StringRef type) {
   auto [numbers, suffix] = shape.split(':');
   std::vector<int64_t> sizes = parseSizes(numbers);
-  if (llvm::Expected<std::vector<Kernel>> kernels = family.make(sizes, suffix))
+  auto make = type == "bf16" ? family.makeBf16 : family.make;
+  if (llvm::Expected<std::vector<Kernel>> kernels = make(sizes, suffix))
     return kernels;
   else
     llvm::consumeError(kernels.takeError());

@@ -21,6 +21,7 @@ namespace quern::bench {
 /// What limits a work: the ceiling that it is compared with.
 enum class Limit {
   MultiplyAdds, ///< GFLOP/s
+  Bf16Products, ///< GFLOP/s of dot products of bf16, or of multiply-adds where these are faster
   Reading,      ///< GB/s
   Updating,     ///< GB/s, read and written
   None
@@ -57,7 +58,8 @@ struct Kernel {
   std::string unit; ///< of a rate: 1e9 of them a second
   Limit limit;
   std::vector<Argument> arguments;
-  std::string body; ///< operations on arguments by name
+  std::string body;         ///< operations on arguments by name
+  std::string type = "f32"; ///< that most of it is stored in
   std::optional<Gemm> gemm;
   std::optional<Attention> attention;
 
@@ -72,11 +74,15 @@ struct KernelFamily {
   /// The kernels of one shape: the numbers between its `x`, and what follows a colon.
   llvm::Expected<std::vector<Kernel>> (*make)(llvm::ArrayRef<int64_t> sizes,
                                               llvm::StringRef suffix);
+  /// The same with activations and factors in bf16, as a training step has them; null: only f32.
+  llvm::Expected<std::vector<Kernel>> (*makeBf16)(llvm::ArrayRef<int64_t> sizes,
+                                                  llvm::StringRef suffix) = nullptr;
 };
 llvm::ArrayRef<KernelFamily> kernelFamilies();
 
-/// The kernels of `family` at `shape`; the error names the form that a shape has.
-llvm::Expected<std::vector<Kernel>> kernelsAt(const KernelFamily &family, llvm::StringRef shape);
+/// The kernels of `family` at `shape`, in f32 or bf16; the error names the form that a shape has.
+llvm::Expected<std::vector<Kernel>> kernelsAt(const KernelFamily &family, llvm::StringRef shape,
+                                              llvm::StringRef type);
 
 /// "4x64" as numbers from 1 to 2^24; empty if it is something else.
 std::vector<int64_t> parseSizes(llvm::StringRef text);

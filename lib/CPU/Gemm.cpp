@@ -7,6 +7,7 @@
 
 #include "Gemm.h"
 
+#include "DotProduct.h"
 #include "Emitters.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -196,21 +197,25 @@ LogicalResult emit(kernel::BatchGemmOp op, ValueRange operands, Emission &e) {
   Epilogue whole;
   whole.c = c;
   Type element = whole.compute();
-  RegisterTile tile = registerTile(e.machine, element);
+  RegisterTile tile = productTile(e.machine, a.type(), b.type(), element);
   int64_t bytes = element.getIntOrFloatBitWidth() / 8;
   constexpr int64_t panelsAtATime = 16;
   int64_t chunkRows = panelsAtATime * tile.rows;
-  int64_t blockDepth = depthBlockSize(depth, 1024 / bytes, tile.lanes);
+  int64_t blockDepth =
+      depthBlockSize(depth, 1024 / bytes * tile.stepDepth(), tile.lanes * tile.stepDepth());
   std::optional<int64_t> knownDepth = getConstantIntValue(depth);
   bool hasPartialSums = whole.keepsSumsApart() && !(knownDepth && *knownDepth <= blockDepth);
   ColumnStrips strips(tile, c.columns, hasPartialSums, /*most=*/256);
-  auto buffer = [&](int64_t size) { return e.privateScratch(MemRefType::get({size}, element)); };
+  auto buffer = [&](int64_t size, Type type) {
+    return e.privateScratch(MemRefType::get({size}, type));
+  };
+  Type packed = tile.panelVector().getElementType();
   Panels panels;
-  panels.pitch = blockDepth * tile.rows;
-  panels.a = buffer(panelsAtATime * panels.pitch);
-  panels.b = buffer(blockDepth * tile.columns());
-  panels.product = buffer(tile.rows * tile.columns());
-  Value partial = hasPartialSums ? buffer(chunkRows * strips.pitch) : Value();
+  panels.pitch = tile.steps(blockDepth) * tile.rows;
+  panels.a = buffer(panelsAtATime * panels.pitch, packed);
+  panels.b = buffer(tile.steps(blockDepth) * tile.columns(), packed);
+  panels.product = buffer(tile.rows * tile.columns(), element);
+  Value partial = hasPartialSums ? buffer(chunkRows * strips.pitch, element) : Value();
 
   Value chunks = ceilDivide(e, c.rows, chunkRows);
   e.forUnits(mul(e, batch, chunks), [&](Value unit) {

@@ -145,7 +145,7 @@ void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, m
 void prefetchTile(Emission &e, const RegisterTile &tile, const Epilogue &epilogue,
                   const DepthBlock &block, mlir::Value row, mlir::Value column);
 
-/// Packs rows [row, row + tile.rows) of A over the block of K as [k][tile.rows] at `position` of
+/// Packs rows [row, row + tile.rows) of A over the block of K as [step][tile.rows] at `position` of
 /// `panel`, whose depth is padded to whole vectors. Rows past the end repeat the last one.
 void packRows(Emission &e, const RegisterTile &tile, const Matrix &a, mlir::Value row,
               const DepthBlock &block, mlir::Value panel, mlir::Value position);
@@ -155,7 +155,7 @@ void packTransposedRows(Emission &e, const RegisterTile &tile, const Matrix &a, 
                         mlir::Value to, const DepthBlock &block, mlir::Value panels,
                         mlir::Value position, int64_t pitch);
 
-/// Packs columns [column, column + tile.columns()) of B as [k][tile.columns()]; past the last
+/// Packs columns [column, column + tile.columns()) of B as [step][tile.columns()]; past the last
 /// column come zeros (of a transposed B, copies of the last). Of a B in panels as wide as the tile,
 /// `column` is the first of one; of a transposed one, the block starts with a panel.
 void packColumns(Emission &e, const RegisterTile &tile, const Matrix &b, bool transposed,

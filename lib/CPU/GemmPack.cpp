@@ -5,6 +5,7 @@
 //
 //===---------------------------------------------------------------------------------------------===//
 
+#include "DotProduct.h"
 #include "Gemm.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -27,17 +28,39 @@ static void forDepthVectors(Emission &e, const DepthBlock &block, VectorType typ
             [&](Value k) { body(k, laneMask(e, type, sub(e, block.size, k))); });
 }
 
+/// Calls `body(step, places)` for each step of a panel over the block of K, with `place(k)` of the
+/// rows of a matrix ([k][...]) that it takes: one, or of pairs two unless K ends between them.
+static void forSteps(Emission &e, const RegisterTile &tile, const DepthBlock &block,
+                     llvm::function_ref<Value(Value k)> place,
+                     llvm::function_ref<void(Value step, ArrayRef<Value> places)> body) {
+  auto run = [&](Value from, Value to, int64_t count) {
+    e.forLoop(from, to, 1, [&](Value step) {
+      Value k = add(e, block.start, mul(e, step, tile.stepDepth()));
+      SmallVector<Value, 2> places;
+      for (int64_t i = 0; i < count; ++i)
+        places.push_back(place(add(e, k, i)));
+      body(step, places);
+    });
+  };
+  Value whole = divide(e, block.size, e.index(tile.stepDepth()));
+  run(e.index(0), whole, tile.stepDepth());
+  std::optional<int64_t> size = getConstantIntValue(block.size);
+  if (tile.pairs && (!size || *size % 2))
+    run(whole, ceilDivide(e, block.size, 2), 1);
+}
+
 void packRows(Emission &e, const RegisterTile &tile, const Matrix &a, Value row,
               const DepthBlock &block, Value panel, Value position) {
   Value last = sub(e, a.rows, e.index(1));
   SmallVector<Value> starts;
   for (int64_t i = 0; i < tile.rows; ++i)
     starts.push_back(add(e, a.position(e, minimum(e, add(e, row, i), last)), block.start));
-  forDepthVectors(e, block, tile.vector, [&](Value k, Value mask) {
+  forDepthVectors(e, block, alongVector(tile), [&](Value k, Value mask) {
     SmallVector<Value> vectors;
     for (Value start : starts)
-      vectors.push_back(load(e, tile.vector, a.flat, add(e, start, k), mask));
-    Value to = add(e, position, mul(e, k, tile.rows));
+      vectors.push_back(loadAlong(e, tile, a.flat, add(e, start, k), mask));
+    Value step = divide(e, k, e.index(tile.stepDepth()));
+    Value to = add(e, position, mul(e, step, tile.rows));
     for (auto [i, vector] : llvm::enumerate(transpose(e, vectors)))
       store(e, vector, panel, add(e, to, i * tile.lanes));
   });
@@ -52,14 +75,14 @@ void packTransposedRows(Emission &e, const RegisterTile &tile, const Matrix &a, 
   auto type = VectorType::get({width}, tile.vector.getElementType());
   Value whole = minimum(e, to, divide(e, a.columns, e.index(tile.rows)));
   std::optional<int64_t> rows = getConstantIntValue(a.columns);
-  e.forLoop(e.index(0), block.size, 1, [&](Value k) {
-    Value source = a.position(e, add(e, block.start, k));
-    Value target = add(e, position, mul(e, k, tile.rows));
+  auto place = [&](Value k) { return a.position(e, k); };
+  forSteps(e, tile, block, place, [&](Value step, ArrayRef<Value> sources) {
+    Value target = add(e, position, mul(e, step, tile.rows));
     auto move = [&](Value panel, bool masked) {
       for (int64_t i = 0; i < tile.rows; i += width) {
         Value row = add(e, mul(e, panel, tile.rows), i);
         Value mask = masked ? laneMask(e, type, sub(e, a.columns, row)) : Value();
-        store(e, load(e, type, a.flat, add(e, source, row), mask), panels,
+        store(e, loadAcross(e, tile, width, a.flat, sources, row, mask), panels,
               add(e, target, add(e, mul(e, sub(e, panel, from), pitch), i)));
       }
     };
@@ -69,7 +92,7 @@ void packTransposedRows(Emission &e, const RegisterTile &tile, const Matrix &a, 
   });
 }
 
-/// Packs the part of a block that begins `before` steps after the block, from a transposed B whose
+/// Packs the part of a block that begins `before` of K after the block, from a transposed B whose
 /// rows begin at `start(row)` there.
 static void packTransposedColumns(Emission &e, const RegisterTile &tile, const Matrix &b,
                                   Value column, const DepthBlock &part, Value before,
@@ -80,11 +103,11 @@ static void packTransposedColumns(Emission &e, const RegisterTile &tile, const M
     SmallVector<Value> starts;
     for (int64_t i = 0; i < tile.lanes; ++i)
       starts.push_back(start(minimum(e, add(e, add(e, column, group), i), last)));
-    forDepthVectors(e, part, tile.vector, [&](Value k, Value mask) {
+    forDepthVectors(e, part, alongVector(tile), [&](Value k, Value mask) {
       SmallVector<Value> vectors;
       for (Value start : starts)
-        vectors.push_back(load(e, tile.vector, b.flat, add(e, start, k), mask));
-      Value first = add(e, before, k);
+        vectors.push_back(loadAlong(e, tile, b.flat, add(e, start, k), mask));
+      Value first = divide(e, add(e, before, k), e.index(tile.stepDepth()));
       for (auto [i, vector] : llvm::enumerate(transpose(e, vectors)))
         store(e, vector, panel, add(e, group, mul(e, add(e, first, i), tile.columns())));
     });
@@ -94,12 +117,14 @@ static void packTransposedColumns(Emission &e, const RegisterTile &tile, const M
 void packColumns(Emission &e, const RegisterTile &tile, const Matrix &b, bool transposed,
                  Value column, const DepthBlock &block, ArrayRef<Value> masks, Value panel) {
   if (!transposed) {
-    e.forLoop(e.index(0), block.size, 1, [&](Value k) {
-      Value from = b.place(e, add(e, block.start, k), column);
-      Value to = mul(e, k, tile.columns());
-      for (int64_t j = 0; j < tile.vectors; ++j)
-        store(e, load(e, tile.vector, b.flat, add(e, from, j * tile.lanes), masks[j]), panel,
-              add(e, to, j * tile.lanes));
+    auto place = [&](Value k) { return b.place(e, k, column); };
+    forSteps(e, tile, block, place, [&](Value step, ArrayRef<Value> sources) {
+      Value to = mul(e, step, tile.columns());
+      for (int64_t j = 0; j < tile.vectors; ++j) {
+        Value shift = e.index(j * tile.lanes);
+        store(e, loadAcross(e, tile, tile.lanes, b.flat, sources, shift, masks[j]), panel,
+              add(e, to, shift));
+      }
     });
     return;
   }

@@ -5,6 +5,7 @@
 //
 //===---------------------------------------------------------------------------------------------===//
 
+#include "DotProduct.h"
 #include "Gemm.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -92,6 +93,7 @@ private:
   Value firstColumn;
   std::optional<ColumnPanels> columnPanels;
 
+  bool alongPanels;    ///< B is packed along its panels, whole vectors of each
   int64_t blockDepth;  ///< K is taken in blocks of at most this many
   int64_t chunkRows;   ///< rows of A that are packed at a time
   int64_t stripPanels; ///< panels of A in a unit
@@ -107,17 +109,19 @@ int64_t known(Value size, int64_t fallback) { return getConstantIntValue(size).v
 TiledGemm::TiledGemm(Emission &e, const Matrix &a, const Matrix &b, bool transposeA,
                      bool transposeB, Value depth, const Epilogue &epilogue)
     : e(e), a(a), b(b), transposeA(transposeA), transposeB(transposeB), depth(depth),
-      epilogue(epilogue), tile(registerTile(e.machine, epilogue.compute())) {
+      epilogue(epilogue), tile(productTile(e.machine, a.type(), b.type(), epilogue.compute())) {
   int64_t bytes = epilogue.compute().getIntOrFloatBitWidth() / 8;
-  int64_t most = e.machine.tileDepth(epilogue.compute()); // blocks of K have equal sizes
+  // Blocks of K have equal sizes.
+  int64_t most = e.machine.tileDepth(epilogue.compute()) * tile.stepDepth();
   oneBlock = known(depth, most + 1) <= most;
   // A transposed B in panels is packed from one of them after the other.
-  bool alongPanels = b.panel && transposeB;
-  blockDepth = depthBlockSize(depth, most, alongPanels ? b.panel : tile.lanes);
-  panels.pitch = blockDepth * tile.rows + 64 / bytes; // not a power of two
+  alongPanels = b.panel && transposeB;
+  blockDepth = depthBlockSize(depth, most, alongPanels ? b.panel : tile.lanes * tile.stepDepth());
+  int64_t steps = tile.steps(blockDepth);
+  panels.pitch = steps * tile.rows + 64 / bytes; // not a power of two
   stripPanels = 4;
   int64_t strip = stripPanels * tile.rows;
-  int64_t budget = e.machine.packedBytes / bytes / blockDepth;
+  int64_t budget = e.machine.packedBytes / bytes / steps;
   int64_t rows = known(epilogue.c.rows, budget);
   chunkRows = llvm::alignTo(std::clamp<int64_t>(std::min(rows, budget), 1, 4096), strip);
 }
@@ -234,7 +238,7 @@ void TiledGemm::prefetch(Value panel, Value part, Value parts, const DepthBlock 
 }
 
 void TiledGemm::emit() {
-  Type element = epilogue.compute();
+  Type element = epilogue.compute(), packed = tile.panelVector().getElementType();
   auto buffer = [&](int64_t size, Type type) { return MemRefType::get({size}, type); };
   int64_t chunkSize = chunkRows / tile.rows * panels.pitch;
   std::optional<int64_t> rows = getConstantIntValue(epilogue.c.rows);
@@ -242,8 +246,11 @@ void TiledGemm::emit() {
   // Two buffers in turn let threads pack the next block while others still multiply the last one:
   // one barrier a block is enough.
   buffers = oneChunk && oneBlock ? 1 : 2;
-  panels.a = e.sharedScratch(buffer(buffers * chunkSize, element));
-  panels.b = e.privateScratch(buffer(blockDepth * tile.columns(), element));
+  panels.a = e.sharedScratch(buffer(buffers * chunkSize, packed));
+  // Panels of pairs are half as deep, and then no whole number of vectors: the last one of each
+  // overlaps with the next panel's first.
+  int64_t depth = tile.steps(blockDepth) + (alongPanels && tile.pairs ? tile.lanes : 0);
+  panels.b = e.privateScratch(buffer(depth * tile.columns(), packed));
   panels.product = e.privateScratch(buffer(tile.rows * tile.columns(), element));
   packedPanel = e.privateScratch(buffer(1, e.builder.getIndexType()));
 

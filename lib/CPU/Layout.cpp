@@ -17,6 +17,7 @@
 #include "dialects/Kernel/Kernel.h"
 #include "quern/CPU/Passes.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -64,6 +65,13 @@ bool takesWholeMatrices(Slice slice, RankedTensorType whole, RankedTensorType pa
 bool isPlainGradient(kernel::GemmOp op) {
   return op.getTransposeA() && op.getOutputs().size() == 1 && !op.getBias() && !op.getResidual() &&
          op.getActivation() == kernel::Activation::None && !op.hasRegion();
+}
+
+/// A copy in another type, element by element: it lies in memory as its source does.
+bool isConversion(linalg::GenericOp op) {
+  return op.getNumDpsInputs() == 1 && op.getNumDpsInits() == 1 && op.getNumReductionLoops() == 0 &&
+         llvm::all_of(op.getIndexingMapsArray(), [](AffineMap map) { return map.isIdentity(); }) &&
+         op.getBlock()->getOperations().size() == 2 && isa<arith::TruncFOp>(op.getBlock()->front());
 }
 
 class Classes {
@@ -193,6 +201,13 @@ void Classes::visit(Operation *op) {
       .Case([&](bufferization::ToTensorOp op) { unite(op.getBuffer(), op.getResult()); })
       .Case([&](bufferization::MaterializeInDestinationOp op) {
         unite(op.getSource(), op.getDest());
+      })
+      .Case([&](linalg::GenericOp op) {
+        if (isConversion(op))
+          return unite(op.getDpsInputs()[0], op->getResult(0));
+        for (Value value : llvm::concat<Value>(SmallVector<Value>(op->getOperands()),
+                                               SmallVector<Value>(op->getResults())))
+          exclude(value);
       })
       // A sum over all elements, sizes, and what the loops above end with.
       .Case<kernel::SquaredNormOp, tensor::DimOp, tensor::EmptyOp, scf::YieldOp, func::ReturnOp>(

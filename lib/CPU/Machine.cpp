@@ -75,6 +75,14 @@ static Error change(Machine &machine, StringRef changes) {
                {"packed", &machine.packedBytes, 64 << 10, 64 << 20}};
   for (StringRef part : split(changes, ',')) {
     auto [name, text] = part.split('=');
+    if (name == "dot") {
+      if (text != "bf16" && text != "none")
+        return createStringError("--machine: dot takes bf16 (products of bf16 by pairs, also where "
+                                 "no instruction multiplies these) or none, got '%s'",
+                                 text.str().c_str());
+      machine.usesBf16Dot = text == "bf16";
+      continue;
+    }
     auto *found = find_if(known, [&, wanted = name](auto &one) { return wanted == one.name; });
     if (found == std::end(known))
       return createStringError("--machine takes NAME=VALUE, ... of %s; got '%s'",
@@ -98,14 +106,19 @@ static Error change(Machine &machine, StringRef changes) {
 
 const char *Machine::describeChanges() {
   return "l1, l2, l3 (bytes of the caches), tile-rows, tile-vectors (of the tile in registers), "
-         "panel, packed (bytes of packed matrices)";
+         "panel, packed (bytes of packed matrices), dot (bf16 or none: how products of bf16 are "
+         "made)";
 }
 
 std::string Machine::describe() const {
+  const char *dot = usesBf16Dot && hasBf16Dot ? "; bf16 dot products (AVX512-BF16)"
+                    : usesBf16Dot             ? "; bf16 dot products, slow without AVX512-BF16"
+                    : hasBf16Dot              ? "; no bf16 dot products"
+                                              : "";
   return formatv("{0}, {1}-bit vectors, {2} registers, L1 {3} KiB, L2 {4} KiB, L3 {5} MiB; "
-                 "tiles of {6} x {7} vectors, panels of {8} KiB, {9} KiB packed",
+                 "tiles of {6} x {7} vectors, panels of {8} KiB, {9} KiB packed{10}",
                  cpu, vectorBytes * 8, vectorRegisters, l1Bytes >> 10, l2Bytes >> 10, l3Bytes >> 20,
-                 tileRows, tileVectors, panelBytes >> 10, packedBytes >> 10)
+                 tileRows, tileVectors, panelBytes >> 10, packedBytes >> 10, dot)
       .str();
 }
 
@@ -149,7 +162,7 @@ Expected<Machine> Machine::get(StringRef cpu, StringRef changes) {
   machine.vectorBytes = avx512 ? 64 : avx ? 32 : 16;
   machine.vectorRegisters = avx512 ? 32 : 16;
   machine.hasFma = info->checkFeatures("+fma") || avx512;
-  machine.hasBf16Dot = info->checkFeatures("+avx512bf16");
+  machine.hasBf16Dot = machine.usesBf16Dot = avx512 && info->checkFeatures("+avx512bf16");
   machine.hasInt8Dot = info->checkFeatures("+avx512vnni");
   if (avx512) {
     machine.l2Bytes = 1 << 20;

@@ -7,6 +7,8 @@
 
 #include "MicroKernel.h"
 
+#include "DotProduct.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -19,6 +21,10 @@ namespace quern::cpu {
 RegisterTile registerTile(const Machine &machine, Type element) {
   int64_t lanes = machine.lanes(element);
   return {machine.tileRows, machine.tileVectors, lanes, VectorType::get({lanes}, element)};
+}
+
+VectorType RegisterTile::panelVector() const {
+  return pairs ? VectorType::get({lanes}, IntegerType::get(vector.getContext(), 32)) : vector;
 }
 
 Value add(Emission &e, Value a, Value b) {
@@ -112,17 +118,22 @@ SmallVector<Value> multiplyPanels(Emission &e, const RegisterTile &tile, Value a
                                   Value b, Value bPosition, Value depth) {
   Value zero = splat(e, tile.vector, 0);
   SmallVector<Value> none(tile.rows * tile.vectors, zero);
-  return e.forLoop(e.index(0), depth, 1, none, [&](Value k, ValueRange sums) {
-    Value aStep = add(e, aPosition, mul(e, k, tile.rows));
-    Value bStep = add(e, bPosition, mul(e, k, tile.columns()));
+  VectorType type = tile.panelVector();
+  Value steps = ceilDivide(e, depth, tile.stepDepth());
+  return e.forLoop(e.index(0), steps, 1, none, [&](Value step, ValueRange sums) {
+    Value aStep = add(e, aPosition, mul(e, step, tile.rows));
+    Value bStep = add(e, bPosition, mul(e, step, tile.columns()));
     SmallVector<Value> columns, next;
     for (int64_t j = 0; j < tile.vectors; ++j)
-      columns.push_back(load(e, tile.vector, b, add(e, bStep, j * tile.lanes)));
+      columns.push_back(load(e, type, b, add(e, bStep, j * tile.lanes)));
     for (int64_t i = 0; i < tile.rows; ++i) {
       Value element = memref::LoadOp::create(e.builder, e.loc, a, ValueRange{add(e, aStep, i)});
-      Value row = vector::BroadcastOp::create(e.builder, e.loc, tile.vector, element);
-      for (int64_t j = 0; j < tile.vectors; ++j)
-        next.push_back(fma(e, row, columns[j], sums[i * tile.vectors + j]));
+      Value row = vector::BroadcastOp::create(e.builder, e.loc, type, element);
+      for (int64_t j = 0; j < tile.vectors; ++j) {
+        Value sum = sums[i * tile.vectors + j];
+        next.push_back(tile.pairs ? addDotProducts(e, row, columns[j], sum)
+                                  : fma(e, row, columns[j], sum));
+      }
     }
     return next;
   });

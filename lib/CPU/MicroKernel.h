@@ -22,7 +22,16 @@ namespace quern::cpu {
 struct RegisterTile {
   int64_t rows, vectors, lanes;
   mlir::VectorType vector;
+  /// A step of the micro-kernel takes two of K: where panels hold an element, they hold a pair of
+  /// bf16, the one of the lower k in the lower half of an i32 (DotProduct.h).
+  bool pairs = false;
+
   int64_t columns() const { return vectors * lanes; }
+  /// How many of K a step takes, and how many steps `depth` of K are.
+  int64_t stepDepth() const { return pairs ? 2 : 1; }
+  int64_t steps(int64_t depth) const { return (depth + stepDepth() - 1) / stepDepth(); }
+  /// A native vector of what panels hold.
+  mlir::VectorType panelVector() const;
 };
 
 /// The tile of `machine`; rows and lanes are powers of two.
@@ -66,8 +75,9 @@ void store(Emission &e, mlir::Value vector, mlir::Value memref, mlir::Value posi
 /// i * lanes + k, and returns it with that element at k * rows + i.
 llvm::SmallVector<mlir::Value> transpose(Emission &e, llvm::ArrayRef<mlir::Value> rows);
 
-/// The product of `a`, packed [k][tile.rows] from `aPosition`, and `b`, packed [k][tile.columns()]
-/// from `bPosition`, over `depth` steps: tile.rows x tile.vectors vectors, row by row.
+/// The product of `a`, packed [step][tile.rows] from `aPosition`, and `b`, packed
+/// [step][tile.columns()] from `bPosition`, over `depth` of K: tile.rows x tile.vectors vectors,
+/// row by row.
 llvm::SmallVector<mlir::Value> multiplyPanels(Emission &e, const RegisterTile &tile, mlir::Value a,
                                               mlir::Value aPosition, mlir::Value b,
                                               mlir::Value bPosition, mlir::Value depth);

@@ -10,12 +10,27 @@
 #include "dialects/Kernel/Kernel.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 
 using namespace mlir;
 
 namespace quern::kernels {
+
+/// A kernel that only changes the type of a parameter.
+static bool copiesParameter(Operation *op) {
+  auto generic = dyn_cast<linalg::GenericOp>(op);
+  if (!generic || generic.getNumDpsInputs() != 1)
+    return false;
+  auto source = dyn_cast<BlockArgument>(generic.getDpsInputs()[0]);
+  auto function = op->getParentOfType<func::FuncOp>();
+  if (!source || !function || source.getOwner() != &function.getBody().front())
+    return false;
+  auto role = function.getArgAttrOfType<StringAttr>(source.getArgNumber(), "quern.role");
+  return role && role.getValue() == "parameter" && generic.getBlock()->getOperations().size() == 2;
+}
 
 /// Gradients feed the optimizer; logits feed the loss; what two loops use is saved by one for the
 /// other.
@@ -29,6 +44,8 @@ static StringRef useOf(memref::AllocOp alloc) {
       Operation *ancestor = alloc->getBlock()->findAncestorOpInBlock(*user);
       if (isa<scf::ForOp>(ancestor))
         loops.insert(ancestor);
+      if (copiesParameter(user) && cast<MemRefType>(alloc.getType()).getElementType().isBF16())
+        return "copies of weights";
       if (auto adamw = dyn_cast<kernel::AdamWOp>(user))
         gradient |= llvm::is_contained(adamw.getGradients(), alias);
       if (isa<kernel::SquaredNormOp>(user))

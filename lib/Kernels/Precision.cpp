@@ -9,7 +9,8 @@
 /// Values that must have one type (an operand that a kernel overwrites and its result, a slice and
 /// its source, what a loop carries) form classes. A class is stored as bf16 when a kernel makes one
 /// of its members as an activation, and none of them is the program's own memory: moments,
-/// gradients, losses and statistics stay f32, and so do parameters that the program trains.
+/// gradients, losses and statistics stay f32, and so do parameters that the program trains. What
+/// multiplies an activation is a copy of such a parameter in bf16, made once a step.
 ///
 /// Programs that do not train read parameters and caches, again and again, and in a decoder that is
 /// all their time. There caches, and parameters that are factors or tables, are bf16 in memory.
@@ -128,11 +129,20 @@ StringRef roleOf(func::FuncOp program, Value argument) {
   return role ? role.getValue() : StringRef();
 }
 
+/// The argument of a program that `value` is a view of; null for all else.
+Value argumentOf(Value value) {
+  Operation *op = value.getDefiningOp();
+  while (op && isView(op))
+    op = op->getOperand(0).getDefiningOp();
+  auto read = dyn_cast_or_null<bufferization::ToTensorOp>(op);
+  return read ? read.getBuffer() : Value();
+}
+
 /// Which values of a program become bf16.
 struct Storage {
   bool activations; ///< else kernels leave their results in f32
   bool arguments;   ///< parameters and caches
-  bool oneType;     ///< copies of f32 factors, for kernels that multiply bf16 with bf16
+  bool oneType;     ///< copies of all f32 factors, for kernels that multiply bf16 with bf16
 };
 
 class Narrowing {
@@ -146,7 +156,7 @@ public:
     program.walk([&](Operation *op) { collect(op); });
     spread();
     retype();
-    if (storage.oneType)
+    if (storage.oneType || storage.activations)
       castFactors();
     return !narrow.empty();
   }
@@ -160,6 +170,7 @@ private:
   void retypeArguments();
   void retypeBody(linalg::LinalgOp op);
   void castFactors();
+  bool wantsCast(Operation *op, Value factor) const;
   Value narrowCopy(Value value);
 
   void tie(Value a, Value b) {
@@ -388,6 +399,19 @@ Value Narrowing::narrowCopy(Value value) {
   return casts[value] = generic.getResult(0);
 }
 
+/// Whether `op` multiplies `factor`, which is f32, as bf16 with what is bf16. A processor widens
+/// what it loads, so that it need not; but trained weights are rounded in products there as well:
+/// they are the same numbers on every target, and processors that multiply bf16 with bf16 can.
+bool Narrowing::wantsCast(Operation *op, Value factor) const {
+  if (!getElementTypeOrSelf(factor.getType()).isF32())
+    return false;
+  if (storage.oneType)
+    return true;
+  Value argument = argumentOf(factor);
+  return isa<kernel::GemmOp, kernel::BatchGemmOp>(op) && argument &&
+         roleOf(program, argument) == "parameter";
+}
+
 void Narrowing::castFactors() {
   SmallVector<Operation *> kernels;
   program.walk([&](Operation *op) { kernels.push_back(op); });
@@ -396,7 +420,7 @@ void Narrowing::castFactors() {
     if (llvm::none_of(list, [](OpOperand *factor) { return isNarrow(factor->get()); }))
       continue;
     for (OpOperand *factor : list)
-      if (getElementTypeOrSelf(factor->get().getType()).isF32())
+      if (wantsCast(op, factor->get()))
         factor->set(narrowCopy(factor->get()));
   }
 }
@@ -424,7 +448,7 @@ struct Precision : quern::kernels::impl::PrecisionBase<Precision> {
       if (!narrow || !program->hasAttr("quern.program"))
         continue;
       bool trains = isTraining(program);
-      // A processor widens what it loads, so that its factors may be of two types.
+      // Processors take factors of two types.
       Storage storage{/*activations=*/onDevice || trains, /*arguments=*/!trains,
                       /*oneType=*/onDevice};
       if (!Narrowing(program, storage).run())

@@ -165,6 +165,9 @@ double measureBf16Dots() {
   return 0;
 }
 
-Ceiling measureCeiling() { return {measureMultiplyAdds(), measureReading()}; }
+Ceiling measureCeiling(bool ofBf16) {
+  double multiplyAdds = measureMultiplyAdds(), dots = ofBf16 ? measureBf16Dots() : 0;
+  return {std::max(multiplyAdds, dots), dots > multiplyAdds, measureReading()};
+}
 
 } // namespace quern::runtime

@@ -173,7 +173,10 @@ private:
   /// Runs `body` that often and prints the time of the fastest.
   template <typename Body>
   void measure(Call &call, int64_t times, Body body) {
-    Ceiling before = settings.ceiling ? measureCeiling() : Ceiling();
+    // Programs that do not train have their activations in f32.
+    bool ofBf16 = module.precision == "bf16" &&
+                  (program.has(Role::Gradient) || program.has(Role::FirstMoment));
+    Ceiling before = settings.ceiling ? measureCeiling(ofBf16) : Ceiling();
     double best = 0, total = 0;
     for (int64_t i = 0; i < times; ++i) {
       auto start = std::chrono::steady_clock::now();
@@ -194,12 +197,12 @@ private:
     std::printf("\n");
     if (!settings.ceiling)
       return;
-    Ceiling after = measureCeiling();
+    Ceiling after = measureCeiling(ofBf16);
     double gflops = std::max(before.gflops, after.gflops);
-    std::printf("ceiling: %.1f GFLOP/s of multiply-adds (before %.1f, after %.1f), reading %.1f "
+    std::printf("ceiling: %.1f GFLOP/s of %s (before %.1f, after %.1f), reading %.1f "
                 "GB/s, on %d threads\n",
-                gflops, before.gflops, after.gflops, std::max(before.gigabytes, after.gigabytes),
-                threads());
+                gflops, after.bf16Dots ? "dot products of bf16" : "multiply-adds", before.gflops,
+                after.gflops, std::max(before.gigabytes, after.gigabytes), threads());
     if (flops && *flops > 0)
       std::printf("ratio: %.3f of the ceiling\n", *flops / best * 1e-9 / gflops);
   }

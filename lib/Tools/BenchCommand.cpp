@@ -82,8 +82,8 @@ void BenchCommand::add(CLI::App &app) {
                  "(by CC, clang or gcc) and trains beside 'train' of gpt2")
       ->type_name("FOLDER");
   app.add_option("--precision", settings.precision,
-                 "f32, or bf16: what prefill and decode keep weights and caches in, and train its "
-                 "activations")
+                 "f32, or bf16: what prefill and decode keep weights and caches in, train its "
+                 "activations and what they are multiplied with, and gemm its factors")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();
   app.add_option("--clip", settings.clip,

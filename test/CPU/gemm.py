@@ -248,24 +248,70 @@ def kernels():
     yield Gemm(1500, 5, 900, dynamic="m", narrow="ac")
 
 
+def pairs():
+    """A and B in bf16, which processors with AVX512-BF16 multiply by pairs along K: K odd, even and 1, in one block
+    and in several; edges of both kinds; C in either type."""
+    for n, k in [(1, 1), (3, 770), (17, 31), (48, 2), (49, 33), (129, 64), (50, 1537), (49, 3203)]:
+        yield Gemm([2, 8, 9, 65], n, k, dynamic="m", bias=True, narrow="ab")
+        yield Gemm([2, 8, 9, 65], n, k, b=True, dynamic="m", narrow="abc")
+        yield Gemm(67, n, k, a=True, narrow="ab")
+        yield Gemm(8, n, k, a=True, narrow="abc", accumulate=True)
+    for m in (9, 63):
+        yield Gemm(m, 49, 31, residual=True, narrow="ab")
+        yield Gemm(m, 49, 34, b=True, accumulate=True, narrow="ab")
+    # All sizes dynamic: whether K is odd is found out as it comes.
+    for k in (1, 30, 31, 1537):
+        yield Gemm([1, 63], 49, k, dynamic="mnk", bias=True, residual=True, narrow="ab")
+        yield Gemm([1, 63], 49, k, b=True, dynamic="mnk", narrow=["a", "b", "c", "second"], second=True, activation="silu")
+        yield Gemm(65, 50, k, a=True, dynamic="mnk", narrow="ab")
+    yield Gemm(9, 49, 0, dynamic="k", bias=True, narrow="ab")
+    # Rows at odd places with gaps between them, leading dimensions, strips of columns.
+    yield Gemm([6, 66], 49, 31, dynamic="m", leading=3, pitch=True, bias=True, second=True, narrow="ab")
+    yield Gemm(50, 31, 66, a=True, dynamic="k", leading=3, pitch=True, narrow="ab")
+    yield Gemm(30, 31, 65, b=True, pitch=True, accumulate=True, narrow="ab")
+    yield Gemm(9, 2100, 3301, b=True, narrow="abc")
+    yield Gemm(9, 1100, 3301, dynamic="mnk", bias=True, narrow="abc")
+    yield Gemm(1500, 5, 1801, dynamic="m", narrow="ab")
+    yield Gemm(1500, 5, 1801, a=True, narrow="ab")
+    for flags in ({}, {"a": True}, {"b": True}, {"a": True, "b": True}):
+        yield BatchGemm([2, 3], 17, 49, 31, narrow="ab", **flags)
+        yield BatchGemm([2, 3], 17, 49, 2, narrow="abc", pitch=True, **flags)
+        yield BatchGemm([5], [1, 130], 300, 601, dynamic="bmnk", narrow="abc", **flags)
+    # One factor alone in bf16 is no pair.
+    yield Gemm(9, 49, 31, narrow="a")
+    yield Gemm(9, 49, 31, b=True, narrow="b")
+
+
+def run(cases, cpu="native", machine="", emulated=False):
+    program = Program("".join(case.text("f%d" % i) for i, case in enumerate(cases)), cpu, machine=machine, emulated=emulated)
+    for i, case in enumerate(cases):
+        for m in case.rows:
+            case.check(program, "f%d" % i, m)
+    return program
+
+
 def main():
     cases = list(kernels())
     for cpu in sys.argv[1:] or runnable_cpus():
         # The native tiles and those of v3 try everything; of the others a sample will do.
         chosen = cases[::3] if cpu in ("x86-64-v2", "x86-64-v4") and len(sys.argv) == 1 else cases
-        program = Program("".join(case.text("f%d" % i) for i, case in enumerate(chosen)), cpu)
-        for i, case in enumerate(chosen):
-            for m in case.rows:
-                case.check(program, "f%d" % i, m)
+        program = run(chosen, cpu)
         print("%s: %d kernels, emitted in %.2f s, compiled in %.2f s" %
               (cpu, len(chosen), program.emit_seconds, program.compile_seconds))
     # Other tiles than those of the model: narrow ones in many blocks of K and chunks of A, tall ones.
     for machine in ("tile-rows=1,tile-vectors=4,panel=4K,packed=64K", "tile-rows=8,tile-vectors=1,panel=8K"):
-        chosen = cases[1::4]
-        program = Program("".join(case.text("f%d" % i) for i, case in enumerate(chosen)), machine=machine)
-        for i, case in enumerate(chosen):
-            for m in case.rows:
-                case.check(program, "f%d" % i, m)
+        run(cases[1::4], machine=machine)
+    # By pairs, with the instruction or with what stands in for it, and not by pairs.
+    cases = list(pairs())
+    run(cases, machine="dot=bf16")
+    run(cases[::4], machine="dot=none")
+    run(cases[1::4], machine="dot=bf16,tile-rows=1,tile-vectors=4,panel=4K,packed=64K")
+    run(cases[2::4], machine="dot=bf16,tile-rows=8,tile-vectors=1,panel=8K")
+    run(cases[3::4], "x86-64-v2", "dot=bf16")
+    # As emitted for processors that have it. AVX-512's own instructions for activations are not emulated.
+    plain = [case for case in cases if getattr(case, "activation", "none") == "none"]
+    run(plain[::2], "znver4", emulated=True)
+    run(plain[1::4], "sapphirerapids", "tile-rows=16,tile-vectors=1,panel=8K", emulated=True)
 
 
 main()

@@ -28,6 +28,7 @@ each index or integer argument a Python int. bf16 arrays are uint16 arrays: `bf1
 import ctypes
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -86,11 +87,42 @@ def _descriptor(array):
                   (ctypes.c_int64 * rank)(*(stride // size for stride in array.strides)))
 
 
-class Program:
-    """The functions of an MLIR text, compiled for `cpu` (with changes to its model, such as "l3=0") and loaded."""
+# vdpbf16ps in operations that all processors have, by its definition (Intel's Software Developer's Manual, volume 2C) but
+# for denormal numbers: the second product of each pair first, each sum rounded.
+DOT = re.compile(r"@llvm\.x86\.avx512bf16\.dpbf16ps\.(512|256|128)")
+DOT_DEFINITION = """
+define internal <16 x float> @dpbf16ps.512(<16 x float> %sums, <32 x bfloat> %a, <32 x bfloat> %b) alwaysinline {
+  %a.pairs = bitcast <32 x bfloat> %a to <16 x i32>
+  %b.pairs = bitcast <32 x bfloat> %b to <16 x i32>
+  %a.upper = and <16 x i32> %a.pairs, splat (i32 -65536)
+  %b.upper = and <16 x i32> %b.pairs, splat (i32 -65536)
+  %a.second = bitcast <16 x i32> %a.upper to <16 x float>
+  %b.second = bitcast <16 x i32> %b.upper to <16 x float>
+  %a.lower = shl <16 x i32> %a.pairs, splat (i32 16)
+  %b.lower = shl <16 x i32> %b.pairs, splat (i32 16)
+  %a.first = bitcast <16 x i32> %a.lower to <16 x float>
+  %b.first = bitcast <16 x i32> %b.lower to <16 x float>
+  %half = call <16 x float> @llvm.fma.v16f32(<16 x float> %a.second, <16 x float> %b.second, <16 x float> %sums)
+  %whole = call <16 x float> @llvm.fma.v16f32(<16 x float> %a.first, <16 x float> %b.first, <16 x float> %half)
+  ret <16 x float> %whole
+}
+declare <16 x float> @llvm.fma.v16f32(<16 x float>, <16 x float>, <16 x float>)
+"""
 
-    def __init__(self, text, cpu="native", keep=None, machine=""):
-        self.cpu, self.machine = cpu, machine
+
+def without_dot_products(text):
+    """LLVM IR with `DOT_DEFINITION` in the place of the instruction, which it must have."""
+    lines = [line for line in text.splitlines() if not (line.startswith("declare") and DOT.search(line))]
+    assert any(DOT.search(line) for line in lines), "there are no dot products of bf16"
+    return DOT.sub(r"@dpbf16ps.\1", "\n".join(lines)) + DOT_DEFINITION
+
+
+class Program:
+    """The functions of an MLIR text, emitted for `cpu` (with changes to its model, such as "l3=0"), compiled and loaded. With
+    `emulated`, they are compiled for this machine, which need not be able to run code for `cpu`: LLVM takes the vectors apart."""
+
+    def __init__(self, text, cpu="native", keep=None, machine="", emulated=False):
+        self.cpu, self.machine, self.emulated = cpu, machine, emulated
         directory = keep or tempfile.mkdtemp(prefix="quern-kernel-")
         try:
             self._build(text, directory)
@@ -109,14 +141,20 @@ class Program:
         _run(["quern-opt", path(".mlir"), "--pass-pipeline=" + pipeline, "-o", path(".llvm.mlir")])
         self.emit_seconds = time.time() - start
         _run([LLVM + "/mlir-translate", "--mlir-to-llvmir", path(".llvm.mlir"), "-o", path(".ll")])
+        if self.emulated:
+            with open(path(".ll"), encoding="utf-8") as file:
+                text = without_dot_products(file.read())
+            with open(path(".ll"), "w", encoding="utf-8") as file:
+                file.write(text)
+        target = "native" if self.emulated else self.cpu
         start = time.time()
         # LLVM prefers 256-bit vectors on some processors; the kernels are written for the widest.
-        _run([LLVM + "/clang", "-O3", "-march=" + self.cpu, "-Wno-override-module", "-fPIC", "-c", path(".ll"), "-o",
+        _run([LLVM + "/clang", "-O3", "-march=" + target, "-Wno-override-module", "-fPIC", "-c", path(".ll"), "-o",
               path(".o")] + (["-Xclang", "-target-feature", "-Xclang", "-prefer-256-bit"]
-                             if self.cpu in ("native", "x86-64-v4") else []))
+                             if target in ("native", "x86-64-v4") else []))
         self.compile_seconds = time.time() - start
         # Each library has a name of its own, so that several can be loaded side by side.
-        library = path("-" + hashlib.sha1((self.machine + text).encode()).hexdigest()[:12] + ".so")
+        library = path("-" + hashlib.sha1((self.cpu + self.machine + text).encode()).hexdigest()[:12] + ".so")
         _run([LLVM + "/clang", "-shared", "-fopenmp", "-L", os.path.dirname(LLVM) + "/lib",
               "-Wl,-rpath," + os.path.dirname(LLVM) + "/lib", path(".o"), "-o", library, "-lm"])
         self.library = ctypes.CDLL(library)

@@ -6,8 +6,8 @@
 # ===----------------------------------------------------------------------------------------------===#
 # RUN: %python %s %t %S/../Runtime/Inputs/text.py
 
-# --precision=bf16 trains with activations of bf16; weights, moments and gradients of weights are the f32 ones of any other
-# program. So losses and gradients agree with those of f32 to the digits of bf16, the number of threads changes no bit, and
+# --precision=bf16 trains with activations of bf16, multiplied by copies of the weights in bf16; weights, moments and
+# gradients of weights are the f32 ones of any other program. So losses and gradients agree with those of f32 to the digits of bf16, the number of threads changes no bit, and
 # a run goes on in the other precision from its checkpoint.
 
 import json
@@ -87,5 +87,16 @@ for kind, arguments in (("gpt", SMALL_GPT), ("llama", SMALL_LLAMA)):
     compare(kind, *pair)
     same_bits(kind, pair[1])
     print(kind, "agrees")
+# Products of bf16 by pairs along K, as on processors with AVX512-BF16; where these are the default, without.
+exact, narrow = models("gpt", SMALL_GPT)
+other = "none" if "bf16 dot products (AVX512-BF16)" in subprocess.run(
+    ["quern", "bench", "machine", "--threads", "1", "--peers", "none"], check=True, capture_output=True, text=True).stdout else "bf16"
+pairs = Model(narrow.path("pairs"), SMALL_GPT, [PROGRAMS, "--precision=bf16", "--machine=dot=" + other])
+compare("by pairs", exact, pairs)
+same_bits("by pairs", pairs)
+inputs = tokens(61, batch=2, sequence=39)
+sums, pair_sums = narrow.run("gradients", inputs), pairs.run("gradients", inputs)
+check(any(pair_sums[key].tobytes() != value.tobytes() for key, value in sums.items()), "the order of sums has changed nowhere")
+agree("by pairs and by single elements", pair_sums, sums, 0.03)
 crosses(*models("bytes", "gpt --layers 2 --heads 2 --width 32 --context 32 --vocabulary 256".split()))
 print("a run goes on in the other precision")

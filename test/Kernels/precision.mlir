@@ -24,15 +24,17 @@
 // AUTO-LABEL:  func.func @train(
 // AUTO:          kernel.norm rms {{.*}} -> tensor<?x8xbf16>
 
-// A processor multiplies with the f32 parameter itself, and changes nothing unasked.
+// So it is for a processor, which changes nothing unasked.
 
 // HOST-LABEL:  func.func @train(
 // HOST-SAME:     memref<2x8x8xf32> {quern.role = "parameter"}
+// HOST:          %[[W:.*]] = bufferization.to_tensor %{{.*}} to tensor<2x8x8xf32>
+// HOST:          %[[W16:.*]] = linalg.generic {{.*}} ins(%[[W]] : tensor<2x8x8xf32>) outs(%{{.*}} : tensor<2x8x8xbf16>)
+// HOST:            arith.truncf %{{.*}} : f32 to bf16
 // HOST:          %[[Y:.*]] = kernel.norm rms {{.*}} -> tensor<?x8xbf16>
-// HOST-NOT:      arith.truncf
 // HOST:          scf.for {{.*}} iter_args(%[[CARRIED:.*]] = %[[Y]], %{{.*}} = %{{.*}}) -> (tensor<?x8xbf16>, tensor<2x8x8xf32>)
-// HOST:            %[[SLICE:.*]] = tensor.extract_slice {{.*}} : tensor<2x8x8xf32> to tensor<8x8xf32>
-// HOST:            %[[Z:.*]] = kernel.gemm %[[CARRIED]], %[[SLICE]] into {{.*}} : (tensor<?x8xbf16>, tensor<8x8xf32>, tensor<?x8xbf16>) -> tensor<?x8xbf16>
+// HOST:            %[[SLICE:.*]] = tensor.extract_slice %[[W16]]{{.*}} : tensor<2x8x8xbf16> to tensor<8x8xbf16>
+// HOST:            %[[Z:.*]] = kernel.gemm %[[CARRIED]], %[[SLICE]] into {{.*}} : (tensor<?x8xbf16>, tensor<8x8xbf16>, tensor<?x8xbf16>) -> tensor<?x8xbf16>
 // HOST:            linalg.generic {{.*}} ins(%[[Z]] : tensor<?x8xbf16>) outs(%{{.*}} : tensor<?x8xbf16>)
 // HOST:            kernel.gemm %[[CARRIED]], %[[Z]] into {{.*}} {transpose_a} : (tensor<?x8xbf16>, tensor<?x8xbf16>, tensor<8x8xf32>) -> tensor<8x8xf32>
 // HOST-AUTO-LABEL: func.func @train(
@@ -143,5 +145,29 @@ func.func @generate(%tokens: memref<1x1xi32>, %table: memref<16x8xf32> {quern.ro
     : (tensor<1x16xf32>, tensor<f64>, tensor<i64>, tensor<f64>, tensor<i64>, tensor<i64>, tensor<1xi32>, tensor<1xi32>)
       -> (tensor<1xi32>, tensor<1xi32>)
   bufferization.materialize_in_destination %9#0 in restrict writable %drawn : (tensor<1xi32>, memref<1xi32>) -> ()
+  return
+}
+
+// -----
+
+// What is neither an activation nor a parameter, such as what a program is given, is a factor as it is on a processor; matrix
+// instructions of a GPU take it in bf16.
+
+// CHECK-LABEL: func.func @given(
+// CHECK:         arith.truncf
+// CHECK:         kernel.gemm {{.*}} : (tensor<4x8xbf16>, tensor<8x8xbf16>, tensor<4x8xbf16>) -> tensor<4x8xbf16>
+// HOST-LABEL:  func.func @given(
+// HOST-NOT:      arith.truncf
+// HOST:          kernel.gemm {{.*}} : (tensor<4x8xbf16>, tensor<8x8xf32>, tensor<4x8xbf16>) -> tensor<4x8xbf16>
+func.func @given(%x: memref<4x8xf32>, %a: memref<8x8xf32>, %w: memref<8x8xf32> {quern.role = "parameter"},
+    %g: memref<8x8xf32> {quern.role = "gradient"}) attributes {quern.program, quern.target = "sm_80"} {
+  %0 = bufferization.to_tensor %x restrict : memref<4x8xf32> to tensor<4x8xf32>
+  %1 = bufferization.to_tensor %a restrict : memref<8x8xf32> to tensor<8x8xf32>
+  %2 = tensor.empty() : tensor<4x8xf32>
+  %3 = tensor.empty() : tensor<8x8xf32>
+  %4 = kernel.norm rms %0 into %2 {epsilon = 1.0e-5} : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  %5 = kernel.gemm %4, %1 into %2 : (tensor<4x8xf32>, tensor<8x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  %6 = kernel.gemm %5, %4 into %3 {transpose_a} : (tensor<4x8xf32>, tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<8x8xf32>
+  bufferization.materialize_in_destination %6 in restrict writable %g : (tensor<8x8xf32>, memref<8x8xf32>) -> ()
   return
 }

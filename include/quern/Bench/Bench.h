@@ -46,7 +46,7 @@ struct Settings {
   std::vector<std::string> peers;  ///< openblas, onednn, torch, llmc; empty: those that are found
   std::string python;              ///< with PyTorch; empty: no torch
   std::string llmc;                ///< a checkout of llm.c; empty: no llmc
-  std::string precision = "f32";   ///< that models are compiled with: f32, bf16
+  std::string precision = "f32";   ///< of models and matrix products: f32, bf16
   std::string clip = "run-time";   ///< whether train clips gradients: run-time (yes), never
   bool json = false;
 };

@@ -37,8 +37,9 @@ struct Machine {
   int64_t panelBytes = 0;             ///< of a packed panel of B, as wide as the tile, at most
   int64_t packedBytes = 2 << 20;      ///< of A that is packed at a time
   bool hasFma = true;
-  bool hasBf16Dot = false; ///< AVX512-BF16 (vdpbf16ps)
-  bool hasInt8Dot = false; ///< AVX512-VNNI (vpdpbusd)
+  bool hasBf16Dot = false;  ///< AVX512-BF16 (vdpbf16ps)
+  bool usesBf16Dot = false; ///< products of bf16 are made of it, or of what stands in for it
+  bool hasInt8Dot = false;  ///< AVX512-VNNI (vpdpbusd)
 
   /// The model of the processor called `cpu`; "native" is the one this runs on, with its real
   /// caches. Fails with a message that lists what there is when the name is unknown. `changes`,

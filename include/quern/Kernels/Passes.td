@@ -223,9 +223,10 @@ def Precision : Pass<"quern-precision", "::mlir::ModuleOp"> {
     | CPU | activations and their gradients | caches, weights |
 
     Activations are what kernels make of a batch. In training there are many of them, kept for the backward pass; in other programs
-    a CPU has them in its caches, where rounding would cost instructions and save nothing. On a GPU, whose matrix instructions take
-    factors of one type, weights that are trained are cast to bf16 once a step; a CPU widens what it loads, and reads them as they
-    are. Weights are
+    a CPU has them in its caches, where rounding would cost instructions and save nothing. Weights that are trained stay f32, and
+    products of activations take copies of them in bf16, which are made once a step: so both factors are of one type, as matrix
+    instructions want them (a GPU's; on processors with AVX512-BF16 `vdpbf16ps`), and every target multiplies the same numbers. A GPU
+    takes such copies of all other f32 factors too; a CPU widens what it loads. Of programs that do not train, weights are
     those parameters that a program only reads as factors of products and as tables of embeddings: they become arguments of type bf16,
     which the runtime rounds once, and kernels widen what they load; so does a decoder, which is bound by reading weights, read half
     the bytes. All else, such as the weights of norms, biases, moments, gradients of parameters, statistics, logits and losses, stays

@@ -12,12 +12,14 @@ namespace quern::runtime {
 /// The machine's limits, measured now on all threads in use. Machines are shared and their clocks
 /// vary: compare a rate only with ceilings measured right before and after it.
 struct Ceiling {
-  double gflops = 0;    ///< float32 multiply-adds on registers (2 a multiply-add), 1e9 a second
-  double gigabytes = 0; ///< reading memory that no cache holds, 1e9 bytes a second
+  double gflops = 0;     ///< products and sums on registers (2 a multiply-add), 1e9 a second
+  bool bf16Dots = false; ///< of dot products of bf16 rather than of float32 multiply-adds
+  double gigabytes = 0;  ///< reading memory that no cache holds, 1e9 bytes a second
 };
 
-/// Takes about a second.
-Ceiling measureCeiling();
+/// Takes about a second. With `ofBf16` for work that multiplies bf16 by bf16, which takes dot
+/// products where the processor has them and they are faster than multiply-adds.
+Ceiling measureCeiling(bool ofBf16 = false);
 
 /// Each of them alone, and two more. Units as above.
 double measureMultiplyAdds();
