@@ -30,8 +30,9 @@ public:
   /// entry.
   explicit Dimensions(mlir::OpBuilder &builder) : builder(builder) {}
 
-  /// The sizes of `value`, one attribute or index value a dimension.
-  const Dims &of(mlir::Value value) { return dims[value]; }
+  /// The sizes of `value`, one attribute or index value a dimension. By value: an insertion, also
+  /// one on the left of an assignment, moves what is in the map.
+  Dims of(mlir::Value value) const { return dims.lookup(value); }
   void set(mlir::Value value, Dims sizes) { dims[value] = std::move(sizes); }
 
   /// Works out the results of all ops of the block. Fails with a diagnostic at an op whose sizes

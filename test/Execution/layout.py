@@ -23,7 +23,7 @@ PROGRAMS = "--programs=gradients,train_step,loss,prefill,decode"
 # Whole panels and narrow ones, of columns (GPT) and of rows (Llama), on every processor.
 GPT = ["gpt", "--layers", "2", "--heads", "4", "--width", "100", "--context", "64", "--vocabulary", "256"]
 LLAMA = ["llama", "--layers", "2", "--heads", "6", "--kv-heads", "3", "--width", "108", "--hidden", "136", "--context", "64",
-         "--vocabulary", "67"]
+         "--vocabulary", "67", "--untied"]
 folder, make_text = sys.argv[1:]
 
 
