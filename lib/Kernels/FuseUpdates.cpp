@@ -30,7 +30,7 @@ kernel::GemmOp gradientProduct(kernel::AdamWOp update) {
   if (!product || !product->hasOneUse() || product->getBlock() != update->getBlock() ||
       !product.getTransposeA() || product.getAccumulate() || product.getBias() ||
       product.getResidual() || product.getOutputs().size() != 1 ||
-      product.getActivation() != kernel::Activation::None)
+      product.getActivation() != kernel::Activation::None || product.hasRegion())
     return {};
   Type element = getElementTypeOrSelf(product->getResult(0));
   bool oneType = llvm::all_of(

@@ -83,7 +83,8 @@ def main():
     folder = sys.argv[1]
     programs = "--programs=train_step,prefill,decode"
     drawing = Model(os.path.join(folder, "drawing"), SMALL_GPT, ["--target=cpu,nvidia", "--gpu=sm_80", "--precision=f32", programs + ",generate"])
-    host = Model(os.path.join(folder, "host"), SMALL_GPT, [programs])
+    # Parameters in rows, as the other has them for its GPU: sums then have one order, and logits the same bits.
+    host = Model(os.path.join(folder, "host"), SMALL_GPT, [programs, "--layout=rows"])
     drawing.run("train_step", tokens(VOCABULARY, 2, 19), options=["--device=cpu"])
     weights = drawing.path("outputs.safetensors")
     arrays = {name: array * 8 if array.ndim == 2 else array for name, array in read(weights).items() if name not in ("loss", "gradient_norm")}

@@ -8,8 +8,8 @@
 // CHECK-SAME:    %[[ARENA:[a-z0-9]+]]: memref<?xi8> {quern.arena}
 // CHECK-DAG:     %[[C0:.*]] = arith.constant 0 : index
 // CHECK-DAG:     %[[C256:.*]] = arith.constant 256 : index
-// CHECK-DAG:     %[[A:.*]] = memref.view %[[ARENA]][%[[C0]]][] : memref<?xi8> to memref<64xf32>
-// CHECK-DAG:     %[[B:.*]] = memref.view %[[ARENA]][%[[C256]]][] : memref<?xi8> to memref<32xf32>
+// CHECK-DAG:     %[[A:.*]] = memref.view %[[ARENA]][%[[C0]]][] {quern.place = array<i64: 0, 0, 256>} : memref<?xi8> to memref<64xf32>
+// CHECK-DAG:     %[[B:.*]] = memref.view %[[ARENA]][%[[C256]]][] {quern.place = array<i64: 0, 256, 384>} : memref<?xi8> to memref<32xf32>
 // CHECK:         kernel.softmax %{{.*}} into %[[A]]
 // CHECK:         kernel.softmax %{{.*}} into %[[B]]
 // CHECK:         kernel.softmax %{{.*}} into %[[A]]
