@@ -8,6 +8,8 @@
 #include "quern/Emission/Views.h"
 #include "quern/Emission/Indices.h"
 
+#include "dialects/Kernel/Kernel.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 
@@ -15,11 +17,7 @@ using namespace mlir;
 
 namespace quern::emission {
 
-Type computeType(Type storage) {
-  if (storage.isBF16() || storage.isF16())
-    return Float32Type::get(storage.getContext());
-  return storage;
-}
+Type computeType(Type storage) { return kernel::computeType(storage); }
 
 int64_t elementBytes(Type type) {
   return type.isIndex() ? 8 : llvm::divideCeil(type.getIntOrFloatBitWidth(), 8);

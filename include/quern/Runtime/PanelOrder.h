@@ -1,5 +1,4 @@
-//===- PanelOrder.h - Between rows and panels
-//--------------------------------------------------===//
+//===- PanelOrder.h - Between rows and panels ------------------------------------------------===//
 //
 // Part of the Quern project, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
