@@ -6,9 +6,9 @@
 //===---------------------------------------------------------------------------------------------===//
 
 #include "quern/Emission/Views.h"
-#include "quern/Emission/Indices.h"
 
 #include "dialects/Kernel/Kernel.h"
+#include "quern/Emission/Indices.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"

@@ -82,11 +82,20 @@ std::string ArenaUse::dimensionName(Value size) const {
              : name;
 }
 
-void ArenaUse::add(memref::AllocOp alloc, int64_t bytes, ArrayRef<Value> factors) {
+ArenaUse::Monomial ArenaUse::product(ArrayRef<Value> factors) const {
   Monomial monomial;
   for (Value factor : factors)
     ++monomial[dimensionName(factor)];
-  uses[useOf(alloc).str()][monomial] += bytes;
+  return monomial;
+}
+
+void ArenaUse::add(memref::AllocOp alloc, int64_t bytes, ArrayRef<Value> factors) {
+  uses[useOf(alloc).str()][product(factors)] += bytes;
+}
+
+void ArenaUse::share(int64_t bytes, ArrayRef<Value> factors) {
+  if (bytes)
+    uses["shared by two or more"][product(factors)] -= bytes;
 }
 
 llvm::json::Array ArenaUse::describe() const {

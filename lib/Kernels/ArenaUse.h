@@ -16,7 +16,7 @@
 
 namespace quern::kernels {
 
-/// Adds up the bytes of a program's buffers by what they are for, before they share memory.
+/// Adds up the bytes of a program's buffers by what they are for, and what sharing memory saves.
 class ArenaUse {
 public:
   explicit ArenaUse(mlir::func::FuncOp program) : program(program) {}
@@ -24,13 +24,17 @@ public:
   /// `bytes` times the product of `factors`.
   void add(mlir::memref::AllocOp alloc, int64_t bytes, llvm::ArrayRef<mlir::Value> factors);
 
+  /// Takes off what buffers with these factors share, so that the uses add up to the arena.
+  void share(int64_t bytes, llvm::ArrayRef<mlir::Value> factors);
+
   /// A list of {"use": ..., "bytes": POLYNOMIAL} as in Program.h.
   llvm::json::Array describe() const;
 
 private:
-  std::string dimensionName(mlir::Value size) const;
-
   using Monomial = std::map<std::string, int64_t>;
+  std::string dimensionName(mlir::Value size) const;
+  Monomial product(llvm::ArrayRef<mlir::Value> factors) const;
+
   mlir::func::FuncOp program;
   std::map<std::string, std::map<Monomial, int64_t>> uses;
 };

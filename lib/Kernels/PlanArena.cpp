@@ -170,7 +170,6 @@ LogicalResult ArenaPlanner::run(SymbolTable &symbols) {
   kernels::ArenaUse use(program);
   for (Buffer &buffer : all)
     use.add(buffer.alloc, buffer.bytes, buffer.factors);
-  description = use.describe();
   for (Buffer &buffer : all) {
     auto known =
         llvm::find_if(regions, [&](Region &region) { return region.factors == buffer.factors; });
@@ -185,12 +184,16 @@ LogicalResult ArenaPlanner::run(SymbolTable &symbols) {
     std::rotate(regions.begin(), constant, std::next(constant));
   for (Region &region : regions) {
     place(region);
+    int64_t unshared = 0;
+    for (Buffer *buffer : region.buffers)
+      unshared += buffer->bytes;
+    use.share(unshared - region.bytes, region.factors);
     if (region.factors.empty()) {
       staticBytes = region.bytes;
-      for (Buffer *buffer : region.buffers)
-        unsharedBytes += buffer->bytes;
+      unsharedBytes = unshared;
     }
   }
+  description = use.describe();
 
   // Sizes are made of the arguments' dimensions; what computes them moves to the entry.
   Block &entry = program.getBody().front();

@@ -9,6 +9,7 @@
 #include "quern/Runtime/Error.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <sys/mman.h>
@@ -66,12 +67,12 @@ Block &Block::operator=(Block &&other) noexcept {
 std::string formatBytes(double bytes) {
   static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   int unit = 0;
-  while (bytes >= 1024 && unit < 6) {
+  while (std::fabs(bytes) >= 1024 && unit < 6) {
     bytes /= 1024;
     ++unit;
   }
   char text[40];
-  std::snprintf(text, sizeof text, unit && bytes < 10 ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
+  std::snprintf(text, sizeof text, unit && std::fabs(bytes) < 10 ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
   return text;
 }
 

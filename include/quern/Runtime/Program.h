@@ -68,7 +68,8 @@
 ///     output         written: `logits`, `loss`, `gradient_norm`, ...; `drawn` ([batch, 1] i32) of
 ///                    generate, the tokens drawn: -1 where a logit is a NaN (`tokens` is 0 then)
 ///     gradient       written: d loss / d parameter `name`
-/// - `arena` says what the memory of the host's program is for; `device_arena`, that of a device's.
+/// - `arena` says what the memory of the host's program is for (its bytes are negative where uses
+///   share memory, so that they add up to the whole); `device_arena`, that of a device's.
 /// - POLYNOMIAL is a list of [coefficient, {"batch": 1, "sequence": 2}] terms: the sum of
 ///   coefficient x batch^1 x sequence^2 and so on. It may be missing.
 ///
