@@ -13,6 +13,7 @@
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "llvm/Support/JSON.h"
 
 using namespace mlir;
 
@@ -86,10 +87,41 @@ bool sameKernel(Operation *a, Operation *b) {
                                               nullptr, OperationEquivalence::IgnoreLocations);
 }
 
+/// Adds the memory to what the description of the program says that its arena is for.
+static void describeScratch(func::FuncOp program, int64_t bytes) {
+  auto module = program->getParentOfType<ModuleOp>();
+  auto text = module->getAttrOfType<StringAttr>("quern.model");
+  llvm::Expected<llvm::json::Value> model = llvm::json::parse(text ? text.getValue() : "{}");
+  if (!model)
+    return llvm::consumeError(model.takeError()); // the plan of the arena has complained before
+  // A copy for another target bears its name before that of the program.
+  StringRef name = program.getSymName();
+  auto target = program->getAttrOfType<StringAttr>("quern.target");
+  if (target)
+    name = name.drop_front(target.size() + 1);
+  llvm::json::Object *description = model->getAsObject();
+  llvm::json::Array *programs = description ? description->getArray("programs") : nullptr;
+  for (size_t i = 0; programs && i < programs->size(); ++i) {
+    llvm::json::Object *entry = (*programs)[i].getAsObject();
+    if (!entry || entry->getString("name") != name)
+      continue;
+    if (llvm::json::Array *arena = entry->getArray(target ? "device_arena" : "arena"))
+      arena->push_back(llvm::json::Object{
+          {"use", "scratch memory of kernels"},
+          {"bytes", llvm::json::Array{llvm::json::Array{bytes, llvm::json::Object()}}}});
+  }
+  if (!text)
+    return;
+  std::string changed;
+  llvm::raw_string_ostream(changed) << *model;
+  module->setAttr("quern.model", StringAttr::get(program.getContext(), changed));
+}
+
 void growArena(SymbolTable &symbols, func::FuncOp program, int64_t bytes) {
   auto formula = symbols.lookup<func::FuncOp>((program.getSymName() + ".arena_bytes").str());
   if (!formula || !bytes)
     return;
+  describeScratch(program, bytes);
   auto result = cast<func::ReturnOp>(formula.getBody().front().getTerminator());
   OpBuilder builder(result);
   Value more = arith::ConstantOp::create(
