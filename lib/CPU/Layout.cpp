@@ -221,11 +221,16 @@ void Classes::visit(Operation *op) {
 }
 
 void Classes::choose(const Machine &machine) {
+  llvm::DenseSet<Key> parameters; // what is none stays as it is
+  for (BlockArgument argument : arguments)
+    parameters.insert(*classes.findLeader(key(argument)));
   // The first product decides: it is the forward pass, which every program has.
   for (kernel::GemmOp op : products) {
     if (op.getTransposeA())
       continue;
     Key leader = *classes.findLeader(key(op.getB()));
+    if (!parameters.contains(leader))
+      continue;
     auto type = cast<ShapedType>(op.getB().getType());
     Type compute = type.getElementType().isF64() ? type.getElementType()
                                                  : Type(Float32Type::get(op.getContext()));
@@ -241,15 +246,6 @@ void Classes::choose(const Machine &machine) {
   }
   for (Key key : excluded)
     panels.erase(*classes.findLeader(key));
-  // What is no parameter stays as it is.
-  llvm::DenseSet<Key> parameters;
-  for (BlockArgument argument : arguments)
-    parameters.insert(*classes.findLeader(key(argument)));
-  for (kernel::GemmOp op : products)
-    for (Value value : {op.getB(), op->getNumResults() ? op->getResult(0) : op.getB()})
-      if (auto found = classes.findLeader(key(value));
-          found != classes.member_end() && !parameters.contains(*found))
-        panels.erase(*found);
 }
 
 int64_t Classes::apply() {

@@ -72,7 +72,8 @@ std::string formatBytes(double bytes) {
     ++unit;
   }
   char text[40];
-  std::snprintf(text, sizeof text, unit && std::fabs(bytes) < 10 ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
+  std::snprintf(text, sizeof text, unit && std::fabs(bytes) < 10 ? "%.1f %s" : "%.0f %s", bytes,
+                units[unit]);
   return text;
 }
 
