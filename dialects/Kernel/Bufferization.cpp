@@ -28,6 +28,8 @@ bool readsOutput(Operation *op, unsigned index) {
     return positions.getAccumulate();
   if (isa<CrossEntropyGradientOp>(op))
     return index == 1;
+  if (isa<CachedAttentionOp>(op))
+    return index > 0;
   return isa<AdamWOp, GemmAdamWOp, CacheAppendOp>(op);
 }
 
@@ -97,11 +99,11 @@ void attach(MLIRContext *context) {
 
 void registerBufferization(DialectRegistry &registry) {
   registry.addExtension(+[](MLIRContext *context, KernelDialect *) {
-    attach<GemmOp, BatchGemmOp, AttentionOp, AttentionBackwardOp, NormOp, NormBackwardOp, SoftmaxOp,
-           SoftmaxBackwardOp, EmbeddingOp, PositionEmbeddingOp, EmbeddingBackwardOp,
-           PositionEmbeddingBackwardOp, RotaryOp, CountTargetsOp, CrossEntropyOp,
-           CrossEntropyGradientOp, SumRowsOp, SquaredNormOp, AdamWOp, GemmAdamWOp, CacheAppendOp,
-           SampleOp>(context);
+    attach<GemmOp, BatchGemmOp, AttentionOp, CachedAttentionOp, AttentionBackwardOp, NormOp,
+           NormBackwardOp, SoftmaxOp, SoftmaxBackwardOp, EmbeddingOp, PositionEmbeddingOp,
+           EmbeddingBackwardOp, PositionEmbeddingBackwardOp, RotaryOp, CountTargetsOp,
+           CrossEntropyOp, CrossEntropyGradientOp, SumRowsOp, SquaredNormOp, AdamWOp, GemmAdamWOp,
+           CacheAppendOp, SampleOp>(context);
   });
 }
 

@@ -133,6 +133,7 @@ LogicalResult attentionFits(Operation *op, Value q, Value k, Value v, Value o, V
 KERNEL_EFFECTS(GemmOp)
 KERNEL_EFFECTS(BatchGemmOp)
 KERNEL_EFFECTS(AttentionOp)
+KERNEL_EFFECTS(CachedAttentionOp)
 KERNEL_EFFECTS(AttentionBackwardOp)
 KERNEL_EFFECTS(NormOp)
 KERNEL_EFFECTS(NormBackwardOp)
@@ -235,6 +236,29 @@ LogicalResult AttentionOp::verify() {
   return attentionFits(*this, getQ(), getK(), getV(), getOutputs()[0],
                        getOutputs().size() > 1 ? getOutputs()[1] : Value(), getMask(),
                        getLengths());
+}
+
+LogicalResult CachedAttentionOp::verify() {
+  if (failed(outputsBetween(*this, getOutputs(), 3, 3)) ||
+      failed(scalarFits(*this, getOffset(), "offset")))
+    return failure();
+  Value keys = getOutputs()[1], values = getOutputs()[2];
+  if (failed(attentionFits(*this, getQ(), keys, values, getOutputs()[0], Value(), getMask(),
+                           getLengths())))
+    return failure();
+  for (auto [name, row, cache] :
+       {std::tuple("the key", getKey(), keys), std::tuple("the value", getValue(), values)}) {
+    if (failed(rankIs(*this, row, 4, name)))
+      return failure();
+    SmallVector<int64_t> expected(shaped(cache).getShape());
+    expected[1] = 1;
+    if (failed(verifyCompatibleShape(shaped(row).getShape(), expected)))
+      return emitOpError(name) << " " << row.getType() << " does not fit a cache of type "
+                               << cache.getType();
+  }
+  if (shaped(getQ()).getDimSize(1) != 1)
+    return emitOpError("takes one query a sequence, not ") << getQ().getType();
+  return success();
 }
 
 LogicalResult AttentionBackwardOp::verify() {

@@ -178,6 +178,25 @@ def Kernel_AttentionOp : Kernel_Op<"attention", [AttrSizedOperandSegments]> {
   }];
 }
 
+def Kernel_CachedAttentionOp : Kernel_Op<"cached_attention", [AttrSizedOperandSegments]> {
+  let summary = "attention of one query a sequence over a cache that takes its key and value first";
+  let description = [{
+    `keys[b, offset] = key[b, 0]`, `values[b, offset] = value[b, 0]`, then `kernel.attention` of q, keys and values, `causal`, with the
+    same mask, lengths and offset: a step of a decoder. q [B, 1, H, D], key [B, 1, G, D], value [B, 1, G, E], offset a rank-0 i32.
+    Outputs: O [B, 1, H, E], keys [B, capacity, G, D] and values [B, capacity, G, E], of which the last two hold the cache on entry.
+    offset < capacity: the runtime checks it. Neither key nor value may lie in the cache.
+
+    As one kernel, whoever reads a piece of the cache writes the new row into it: nobody waits for an append. Only the CPU emits it;
+    `quern-fuse-cache-appends` makes it for that target alone.
+  }];
+  let arguments = (ins Kernel_Buffer:$q, Kernel_Buffer:$key, Kernel_Buffer:$value, Optional<Kernel_Buffer>:$mask,
+      Optional<Kernel_Buffer>:$lengths, Kernel_Buffer:$offset, Variadic<Kernel_Buffer>:$outputs, F64Attr:$scale);
+  let assemblyFormat = [{
+    $q `,` $key `,` $value (`mask` $mask^)? (`lengths` $lengths^)? `offset` $offset `into` $outputs
+    attr-dict `:` functional-type(operands, results)
+  }];
+}
+
 def Kernel_AttentionBackwardOp : Kernel_Op<"attention_backward", [AttrSizedOperandSegments]> {
   let summary = "gradients of attention with respect to Q, K and V";
   let description = [{

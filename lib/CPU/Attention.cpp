@@ -221,9 +221,25 @@ LogicalResult emit(kernel::AttentionOp op, ValueRange operands, Emission &e) {
   if (failed(checkAttention(op, operands, in.getQ(), in.getK(), in.getV())))
     return failure();
   if (cast<MemRefType>(in.getQ().getType()).getDimSize(1) == 1)
-    emitDecodeAttention(op, in, e);
+    emitDecodeAttention({in.getQ(), in.getK(), in.getV(), in.getMask(), in.getLengths(),
+                         in.getOffset(), in.getOutputs()[0],
+                         in.getOutputs().size() > 1 ? in.getOutputs()[1] : Value(), op.getCausal(),
+                         op.getScale().convertToDouble()},
+                        e);
   else
     Forward(op, in, e).run();
+  return success();
+}
+
+LogicalResult emit(kernel::CachedAttentionOp op, ValueRange operands, Emission &e) {
+  kernel::CachedAttentionOp::Adaptor in(operands, op);
+  Value keys = in.getOutputs()[1], values = in.getOutputs()[2];
+  if (failed(checkAttention(op, operands, in.getQ(), keys, values)))
+    return failure();
+  emitDecodeAttention({in.getQ(), keys, values, in.getMask(), in.getLengths(), in.getOffset(),
+                       in.getOutputs()[0], /*logSumExp=*/{}, /*causal=*/true,
+                       op.getScale().convertToDouble(), in.getKey(), in.getValue()},
+                      e);
   return success();
 }
 

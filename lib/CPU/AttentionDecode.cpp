@@ -34,15 +34,14 @@ constexpr int64_t keysOfPiece = 128; ///< at least: a piece must be worth its ov
 
 class Decode {
 public:
-  Decode(kernel::AttentionOp op, kernel::AttentionOp::Adaptor in, Emission &e)
-      : in(in), t(e, in.getQ(), in.getK(), in.getV(), in.getMask(), in.getLengths(), in.getOffset(),
-                  op.getCausal()),
-        e(e), b(e.builder), loc(e.loc), v(t.v), scale(op.getScale().convertToDouble()),
-        repeat(t.heads / t.groups) {}
+  Decode(const DecodeAttention &in, Emission &e)
+      : in(in), t(e, in.q, in.keys, in.values, in.mask, in.lengths, in.offset, in.causal), e(e),
+        b(e.builder), loc(e.loc), v(t.v), scale(in.scale), repeat(t.heads / t.groups) {}
 
   void run();
 
 private:
+  void append(Value batchIndex, Value group);
   void piece(Value batchIndex, Value group, Value from, Value to, Value slot);
   void scores(Value batchIndex, Value group, Value firstKey, Value count);
   void weigh(Value batchIndex, Value group, Value head, Value firstKey, Value count, Value slot);
@@ -53,7 +52,7 @@ private:
   /// Head i of a slot: row slot x repeat + i of the partial results.
   Value partialRow(Value slot, Value i) { return t.add(mulIndex(e, slot, e.index(repeat)), i); }
 
-  kernel::AttentionOp::Adaptor in;
+  const DecodeAttention &in;
   AttentionTiles t;
   Emission &e;
   OpBuilder &b;
@@ -90,9 +89,7 @@ SmallVector<Value> Decode::addUp(SmallVector<Value> rows) {
 /// Scores of all heads of the group for `count` keys; -infinity up to a whole vector.
 void Decode::scores(Value batchIndex, Value group, Value firstKey, Value count) {
   Value zero = e.index(0);
-  auto keyRow = [&](Value i) {
-    return rowAt(e, in.getK(), {batchIndex, t.add(firstKey, i), group});
-  };
+  auto keyRow = [&](Value i) { return rowAt(e, in.keys, {batchIndex, t.add(firstKey, i), group}); };
   Value whole =
       mulIndex(e, b.createOrFold<arith::DivUIOp>(loc, count, e.index(t.lanes)), e.index(t.lanes));
   e.forLoop(zero, whole, t.lanes, [&](Value key) {
@@ -176,7 +173,7 @@ void Decode::weigh(Value batchIndex, Value group, Value i, Value firstKey, Value
     for (int64_t j = 0; j < many; ++j)
       output.push_back(v.mul(t.load(partials, row, place(j)), rescale));
     output = e.forLoop(zero, count, 1, output, [&](Value key, ValueRange carried) {
-      Value source = rowAt(e, in.getV(), {batchIndex, t.add(firstKey, key), group});
+      Value source = rowAt(e, in.values, {batchIndex, t.add(firstKey, key), group});
       Value p = memref::LoadOp::create(b, loc, scoreTile, ValueRange{i, key});
       Value weight = v.splat(p);
       SmallVector<Value> next;
@@ -191,6 +188,18 @@ void Decode::weigh(Value batchIndex, Value group, Value i, Value firstKey, Value
   }
 }
 
+/// The new row of keys and that of values, at the offset of the query.
+void Decode::append(Value batchIndex, Value group) {
+  for (auto [row, cache, width] :
+       {std::tuple(in.key, in.keys, t.keyWidth), {in.value, in.values, t.valueWidth}}) {
+    Value source = rowAt(e, row, {batchIndex, e.index(0), group});
+    Value target = rowAt(e, cache, {batchIndex, t.offset, group});
+    v.forColumns(e.index(0), e.index(width), [&](Value column, Value mask) {
+      v.store(v.load(source, column, mask), target, column, mask);
+    });
+  }
+}
+
 void Decode::piece(Value batchIndex, Value group, Value from, Value to, Value slot) {
   Value zero = e.index(0), heads = e.index(repeat);
   e.forLoop(zero, heads, 1, [&](Value i) {
@@ -200,7 +209,7 @@ void Decode::piece(Value batchIndex, Value group, Value from, Value to, Value sl
     e.forLoop(zero, e.index(t.paddedValueWidth), t.lanes, [&](Value column) {
       t.store(v.splat(0.0), partials, row, t.add(column, outputColumn));
     });
-    Value query = rowAt(e, in.getQ(), {batchIndex, zero, head(group, i)});
+    Value query = rowAt(e, in.q, {batchIndex, zero, head(group, i)});
     e.forLoop(zero, e.index(t.paddedKeyWidth), t.lanes, [&](Value column) {
       Value x = v.load(query, column, t.columnMask(column, t.keyWidth));
       t.store(v.mul(x, v.splat(scale)), queryTile, i, column);
@@ -234,7 +243,7 @@ void Decode::combine(Value batchIndex, Value group, Value firstSlot) {
     Value sum = v.splat(v.sum(lanesSum));
     Value empty = t.equals(sum, 0.0);
     Value inverse = t.select(empty, v.splat(0.0), v.div(v.splat(1.0), sum));
-    Value target = rowAt(e, in.getOutputs()[0], {batchIndex, zero, head(group, i)});
+    Value target = rowAt(e, in.output, {batchIndex, zero, head(group, i)});
     e.forLoop(zero, e.index(t.paddedValueWidth), t.lanes, [&](Value column) {
       Value output = e.forLoop(zero, pieces, 1, v.splat(0.0), [&](Value p, ValueRange carried) {
         Value part = t.load(partials, row(p), t.add(column, outputColumn));
@@ -242,12 +251,12 @@ void Decode::combine(Value batchIndex, Value group, Value firstSlot) {
       })[0];
       v.store(v.mul(output, inverse), target, column, t.columnMask(column, t.valueWidth));
     });
-    if (in.getOutputs().size() > 1) {
+    if (in.logSumExp) {
       Value logSumExp = v.add(largest, math::LogOp::create(b, loc, sum));
       Value first = vector::ConstantMaskOp::create(
           b, loc, VectorType::get({t.lanes}, b.getI1Type()), ArrayRef<int64_t>{1});
       v.store(t.select(empty, v.splat(-infinity), logSumExp),
-              rowAt(e, in.getOutputs()[1], {batchIndex, head(group, i)}), zero, first);
+              rowAt(e, in.logSumExp, {batchIndex, head(group, i)}), zero, first);
     }
   });
 }
@@ -276,11 +285,19 @@ void Decode::run() {
       Value batchIndex = t.add(firstBatch, at[0]);
       Value end = t.visibleKeysUntil(t.visibleKeys(batchIndex), one);
       Value from = mulIndex(e, at[2], length);
+      if (in.key) {
+        Value holder = b.createOrFold<arith::DivUIOp>(loc, t.offset, length);
+        Value holds = b.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::eq, at[2], holder);
+        t.when(holds, [&] { append(batchIndex, at[1]); });
+      }
       piece(batchIndex, at[1], from, t.minimum(t.add(from, length), end), unit);
     });
-    // With one piece, the same thread combines what it computed.
-    t.when(t.less(one, pieces), [&] { e.barrier(); });
-    e.forUnits(units, [&](Value unit) {
+    // With one piece, the same thread combines what it computed, unless it combines all.
+    Value waits = t.less(one, pieces);
+    if (e.ownResult)
+      waits = arith::OrIOp::create(b, loc, waits, e.ownResult);
+    t.when(waits, [&] { e.barrier(); });
+    e.forOwnUnits(units, [&](Value unit) {
       SmallVector<Value> at = delinearize(e, unit, {many, groups});
       combine(t.add(firstBatch, at[0]), at[1], mulIndex(e, unit, pieces));
     });
@@ -290,8 +307,6 @@ void Decode::run() {
 
 } // namespace
 
-void emitDecodeAttention(kernel::AttentionOp op, kernel::AttentionOp::Adaptor in, Emission &e) {
-  Decode(op, in, e).run();
-}
+void emitDecodeAttention(const DecodeAttention &in, Emission &e) { Decode(in, e).run(); }
 
 } // namespace quern::cpu

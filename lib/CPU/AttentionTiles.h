@@ -128,7 +128,15 @@ public:
 };
 
 /// Attention of one query a sequence, over a cache of keys and values.
-void emitDecodeAttention(kernel::AttentionOp op, kernel::AttentionOp::Adaptor in, Emission &e);
+struct DecodeAttention {
+  mlir::Value q, keys, values;
+  mlir::Value mask, lengths, offset; ///< null when absent
+  mlir::Value output, logSumExp;     ///< the latter null when nobody wants it
+  bool causal;
+  double scale;
+  mlir::Value key = {}, value = {}; ///< what the cache takes at `offset` first; null: nothing
+};
+void emitDecodeAttention(const DecodeAttention &in, Emission &e);
 
 /// Fails with a message where the CPU cannot compute attention on these operands.
 llvm::LogicalResult checkAttention(mlir::Operation *op, mlir::ValueRange operands, mlir::Value q,

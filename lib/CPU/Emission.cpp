@@ -28,6 +28,17 @@ void Emission::forUnits(Value count, llvm::function_ref<void(Value)> body) {
   forLoop(from, to, 1, body);
 }
 
+void Emission::forOwnUnits(Value count, llvm::function_ref<void(Value)> body) {
+  Value sharedThread = thread, sharedThreads = threads;
+  if (ownResult) {
+    thread = arith::SelectOp::create(builder, loc, ownResult, index(0), thread);
+    threads = arith::SelectOp::create(builder, loc, ownResult, index(1), threads);
+  }
+  forUnits(count, body);
+  thread = sharedThread;
+  threads = sharedThreads;
+}
+
 void Emission::onFirstThread(llvm::function_ref<void()> body) {
   Value first = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::eq, thread, index(0));
   auto conditional = scf::IfOp::create(builder, loc, first, /*withElseRegion=*/false);

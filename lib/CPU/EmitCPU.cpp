@@ -6,6 +6,7 @@
 //===---------------------------------------------------------------------------------------------===//
 
 #include "Emitters.h"
+#include "OwnCopies.h"
 #include "Turns.h"
 #include "quern/CPU/Passes.h"
 #include "quern/Emission/Kernels.h"
@@ -35,13 +36,14 @@ namespace {
 
 LogicalResult emitKernel(Operation *op, ValueRange operands, Emission &emission) {
   return TypeSwitch<Operation *, LogicalResult>(op)
-      .Case<kernel::GemmOp, kernel::BatchGemmOp, kernel::AttentionOp, kernel::AttentionBackwardOp,
-            kernel::SoftmaxOp, kernel::SoftmaxBackwardOp, kernel::CountTargetsOp,
-            kernel::CrossEntropyOp, kernel::CrossEntropyGradientOp, kernel::NormOp,
-            kernel::NormBackwardOp, kernel::EmbeddingOp, kernel::PositionEmbeddingOp,
-            kernel::EmbeddingBackwardOp, kernel::PositionEmbeddingBackwardOp, kernel::RotaryOp,
-            kernel::CacheAppendOp, kernel::SampleOp, kernel::SumRowsOp, kernel::SquaredNormOp,
-            kernel::AdamWOp, kernel::GemmAdamWOp, linalg::GenericOp>(
+      .Case<kernel::GemmOp, kernel::BatchGemmOp, kernel::AttentionOp, kernel::CachedAttentionOp,
+            kernel::AttentionBackwardOp, kernel::SoftmaxOp, kernel::SoftmaxBackwardOp,
+            kernel::CountTargetsOp, kernel::CrossEntropyOp, kernel::CrossEntropyGradientOp,
+            kernel::NormOp, kernel::NormBackwardOp, kernel::EmbeddingOp,
+            kernel::PositionEmbeddingOp, kernel::EmbeddingBackwardOp,
+            kernel::PositionEmbeddingBackwardOp, kernel::RotaryOp, kernel::CacheAppendOp,
+            kernel::SampleOp, kernel::SumRowsOp, kernel::SquaredNormOp, kernel::AdamWOp,
+            kernel::GemmAdamWOp, linalg::GenericOp>(
           [&](auto kernel) { return emit(kernel, operands, emission); })
       .Default([](Operation *op) { return op->emitOpError("has no emitter for the CPU"); });
 }
@@ -68,6 +70,7 @@ public:
 private:
   FailureOr<KernelFunction> getKernel(Operation *op);
   func::FuncOp declare(StringRef name, FunctionType type);
+  void placeBarriers(const Turns &few, const Turns &many, Value isFew);
   LogicalResult replaceKernels(func::FuncOp body, int64_t &scratchBytes);
 
   ModuleOp module;
@@ -79,6 +82,10 @@ private:
   llvm::DenseMap<OperationName, int64_t> counts;
 };
 
+/// On a kernel of which each thread has its own first output: its function takes one i1 more,
+/// whether that is so in this call.
+constexpr llvm::StringLiteral ownResult = "quern.own_result";
+
 FailureOr<KernelFunction> Emitter::getKernel(Operation *op) {
   for (const KernelFunction &known : emitted)
     if (emission::sameKernel(known.op, op))
@@ -86,6 +93,8 @@ FailureOr<KernelFunction> Emitter::getKernel(Operation *op) {
   SmallVector<Type> types(op->getOperandTypes());
   types.append({scratchType, indexType, indexType});
   OpBuilder builder(module.getContext());
+  if (op->hasAttr(ownResult))
+    types.push_back(builder.getI1Type());
   builder.setInsertionPointToEnd(module.getBody());
   // The name tells in a profile which kernel this is.
   std::string name = (op->getName().getStringRef() + "." + Twine(counts[op->getName()]++)).str();
@@ -101,6 +110,8 @@ FailureOr<KernelFunction> Emitter::getKernel(Operation *op) {
   size_t operands = op->getNumOperands();
   Emission emission(builder, op->getLoc(), machine, entry->getArgument(operands + 1),
                     entry->getArgument(operands + 2), entry->getArgument(operands));
+  if (op->hasAttr(ownResult))
+    emission.ownResult = entry->getArgument(operands + 3);
   // The op is kept apart: it goes on describing the function after its program is rewritten.
   if (failed(emitKernel(op, entry->getArguments().take_front(operands), emission)))
     return failure();
@@ -119,44 +130,88 @@ func::FuncOp Emitter::declare(StringRef name, FunctionType type) {
   return function;
 }
 
-LogicalResult Emitter::replaceKernels(func::FuncOp body, int64_t &scratchBytes) {
-  FailureOr<SmallVector<Operation *>> kernels = emission::takeKernels(body, "the CPU");
-  if (failed(kernels))
-    return failure();
-  llvm::DenseMap<Operation *, KernelFunction> functionOf;
-  for (Operation *op : *kernels) {
-    FailureOr<KernelFunction> kernel = getKernel(op);
-    if (failed(kernel))
-      return failure();
-    functionOf.try_emplace(op, *kernel);
-  }
-  Turns turns(body, [&](Operation *op) { return functionOf.at(op).scratchBytes; });
-  scratchBytes = turns.scratchBytes();
+/// Barriers where they are needed in any case, and those that are only where threads share what
+/// they may have copies of.
+void Emitter::placeBarriers(const Turns &few, const Turns &many, Value isFew) {
   IRRewriter rewriter(module.getContext());
-  for (Operation *op : turns.barriers()) {
+  for (Operation *op : few.barriers()) {
     rewriter.setInsertionPoint(op);
     omp::BarrierOp::create(rewriter, op->getLoc());
     ++barriers;
   }
+  for (Operation *op : many.barriers()) {
+    if (llvm::is_contained(few.barriers(), op))
+      continue;
+    rewriter.setInsertionPoint(op);
+    auto conditional = scf::IfOp::create(rewriter, op->getLoc(), TypeRange(), isFew,
+                                         /*addThenBlock=*/true, /*addElseBlock=*/true);
+    rewriter.setInsertionPointToStart(conditional.thenBlock());
+    scf::YieldOp::create(rewriter, op->getLoc());
+    rewriter.setInsertionPointToStart(conditional.elseBlock());
+    omp::BarrierOp::create(rewriter, op->getLoc());
+    scf::YieldOp::create(rewriter, op->getLoc());
+    ++barriers;
+  }
+}
+
+LogicalResult Emitter::replaceKernels(func::FuncOp body, int64_t &scratchBytes) {
+  FailureOr<SmallVector<Operation *>> kernels = emission::takeKernels(body, "the CPU");
+  if (failed(kernels))
+    return failure();
+  OwnCopies copies(body);
+  llvm::DenseMap<Operation *, KernelFunction> functionOf;
+  for (Operation *op : *kernels) {
+    OwnCopies::Share share = copies.shareOf(op);
+    if (isa<kernel::CachedAttentionOp>(op) && share != OwnCopies::Share::Units)
+      op->setAttr(ownResult, UnitAttr::get(module.getContext()));
+    FailureOr<KernelFunction> kernel = getKernel(op);
+    if (failed(kernel))
+      return failure();
+    if (kernel->scratchBytes && share != OwnCopies::Share::Units && !op->hasAttr(ownResult))
+      return op->emitOpError("needs memory that threads share, and is to run on each of them");
+    functionOf.try_emplace(op, *kernel);
+  }
+  auto scratchOf = [&](Operation *op) { return functionOf.at(op).scratchBytes; };
+  // Where threads have copies, fewer kernels wait: what may run together then has scratch memory of
+  // its own in either case.
+  IRRewriter rewriter(module.getContext());
+  Turns few(body, scratchOf, copies, /*few=*/true), many(body, scratchOf, copies, /*few=*/false);
+  scratchBytes = few.scratchBytes();
+  Value isFew = copies.few(rewriter);
+  placeBarriers(few, many, isFew);
   auto added = body.getArguments().take_back(3);
   Value scratch = added[0], thread = added[1], threads = added[2];
   for (Operation *op : *kernels) {
     const KernelFunction &kernel = functionOf.at(op);
     rewriter.setInsertionPoint(op);
+    auto constant = [&](int64_t value) -> Value {
+      return arith::ConstantIndexOp::create(rewriter, op->getLoc(), value);
+    };
     Value own = scratch;
-    if (int64_t start = turns.scratchStart(op)) {
-      auto constant = [&](int64_t value) -> Value {
-        return arith::ConstantIndexOp::create(rewriter, op->getLoc(), value);
-      };
+    if (int64_t start = few.scratchStart(op))
       own = memref::ViewOp::create(rewriter, op->getLoc(), scratchType, scratch, constant(start),
                                    constant(kernel.scratchBytes));
-    }
     SmallVector<Value> operands(op->getOperands());
-    operands.append({own, thread, threads});
+    OwnCopies::Share share = copies.shareOf(op);
+    if (share == OwnCopies::Share::Units) {
+      operands.append({own, thread, threads});
+    } else {
+      Value whole = isFew;
+      if (share == OwnCopies::Share::Whole)
+        whole = arith::ConstantIntOp::create(rewriter, op->getLoc(), 1, /*width=*/1);
+      auto where = [&](int64_t alone, Value shared) -> Value {
+        return arith::SelectOp::create(rewriter, op->getLoc(), whole, constant(alone), shared);
+      };
+      if (op->hasAttr(ownResult))
+        operands.append({own, thread, threads, whole});
+      else
+        operands.append({own, where(0, thread), where(1, threads)});
+    }
     func::CallOp::create(rewriter, op->getLoc(), kernel.function, operands);
     rewriter.eraseOp(op);
     ++calls;
   }
+  copies.makeCopies(rewriter);
   return success();
 }
 

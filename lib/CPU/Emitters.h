@@ -30,6 +30,7 @@ QUERN_EMITTER(kernel::BatchGemmOp);
 QUERN_EMITTER(kernel::GemmAdamWOp);
 // Attention*.cpp
 QUERN_EMITTER(kernel::AttentionOp);
+QUERN_EMITTER(kernel::CachedAttentionOp);
 QUERN_EMITTER(kernel::AttentionBackwardOp);
 // Softmax.cpp, CrossEntropy.cpp
 QUERN_EMITTER(kernel::SoftmaxOp);

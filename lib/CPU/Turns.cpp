@@ -7,6 +7,9 @@
 
 #include "Turns.h"
 
+#include "Gemm.h"
+#include "OwnCopies.h"
+#include "dialects/Kernel/Kernel.h"
 #include "quern/Emission/Kernels.h"
 
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -24,7 +27,8 @@ namespace quern::cpu {
 static constexpr int64_t scratchBudget = int64_t(16) << 20;
 static constexpr int64_t scratchAlignment = 64;
 
-Access::Access(Value memref, bool writes) : root(memref), writes(writes) {
+Access::Access(Value memref, Operation *op, bool writes)
+    : memref(memref), op(op), root(memref), writes(writes) {
   while (Operation *op = root.getDefiningOp()) {
     if (auto place = op->getAttrOfType<DenseI64ArrayAttr>("quern.place")) {
       hasPlace = true;
@@ -55,14 +59,34 @@ bool Access::conflictsWith(const Access &other) const {
   return region == other.region && begin < other.end && other.begin < end;
 }
 
-Turns::Turns(func::FuncOp program, llvm::function_ref<int64_t(Operation *)> scratchBytes)
-    : scratchOf(scratchBytes) {
+bool Turns::isSameThread(const Access &before, const Access &after) const {
+  auto first = dyn_cast<kernel::GemmOp>(before.op), second = dyn_cast<kernel::GemmOp>(after.op);
+  if (!first || !second || before.memref != after.memref || first.getTransposeA() ||
+      second.getTransposeA() || first.getTransposeB() != second.getTransposeB() ||
+      first.getPanelsBAttr() != second.getPanelsBAttr() ||
+      first.getA().getType() != second.getA().getType() ||
+      first.getB().getType() != second.getB().getType())
+    return false;
+  // An element for each of C's, which is what units divide.
+  Value c = first.getOutputs()[0];
+  auto hasShape = [&](Value x) { return x.getType() == c.getType(); };
+  return hasShape(second.getOutputs()[0]) && hasShape(after.memref) &&
+         llvm::is_contained(first.getOutputs(), before.memref) &&
+         (llvm::is_contained(second.getOutputs(), after.memref) ||
+          llvm::is_contained(second.getExtras(), after.memref) ||
+          second.getResidual() == after.memref) &&
+         copies.rowsOf(c, few) < fewRows;
+}
+
+Turns::Turns(func::FuncOp program, llvm::function_ref<int64_t(Operation *)> scratchBytes,
+             const OwnCopies &copies, bool few)
+    : scratchOf(scratchBytes), copies(copies), few(few) {
   for (Block &block : program.getBody())
     visit(block);
 }
 
 void Turns::wait(Operation *op) {
-  if (pending.empty())
+  if (pending.empty() && !pendingScratch)
     return;
   waiting.push_back(op);
   pending.clear();
@@ -73,19 +97,22 @@ void Turns::visitKernel(Operation *kernel) {
   auto inits = cast<DestinationStyleOpInterface>(kernel);
   SmallVector<Access> accesses;
   for (OpOperand &operand : kernel->getOpOperands())
-    if (isa<MemRefType>(operand.get().getType()))
-      accesses.emplace_back(operand.get(), inits.isDpsInit(&operand));
+    if (isa<MemRefType>(operand.get().getType()) && !copies.isOwn(operand.get(), few))
+      accesses.emplace_back(operand.get(), kernel, inits.isDpsInit(&operand));
   int64_t scratch = llvm::alignTo(scratchOf(kernel), scratchAlignment);
   bool waits = pendingScratch && pendingScratch + scratch > scratchBudget;
   for (const Access &access : accesses)
     for (const Access &before : pending)
-      waits |= access.conflictsWith(before);
+      waits |= access.conflictsWith(before) && !isSameThread(before, access);
   if (waits)
     wait(kernel);
   starts[kernel] = pendingScratch;
   pendingScratch += scratch;
   mostScratch = std::max(mostScratch, pendingScratch);
   llvm::append_range(pending, accesses);
+  // All threads wait within it, before each makes its own result of what is in scratch memory.
+  if (isa<kernel::CachedAttentionOp>(kernel) && copies.isOwn(inits.getDpsInits()[0], few))
+    pending.clear();
 }
 
 void Turns::visit(Block &block) {
@@ -109,8 +136,9 @@ void Turns::visit(Block &block) {
       continue;
     }
     if (auto load = dyn_cast<memref::LoadOp>(op)) {
-      Access access(load.getMemRef(), /*writes=*/false);
-      if (llvm::any_of(pending, [&](const Access &before) { return access.conflictsWith(before); }))
+      Access access(load.getMemRef(), load, /*writes=*/false);
+      if (!copies.isOwn(load.getMemRef(), few) &&
+          llvm::any_of(pending, [&](const Access &before) { return access.conflictsWith(before); }))
         wait(&op);
       continue;
     }

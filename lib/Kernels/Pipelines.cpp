@@ -30,7 +30,8 @@ void addKernelsPasses(OpPassManager &manager) {
   manager.addPass(createCSEPass());
 }
 
-void addUpdatePasses(OpPassManager &manager) {
+void addTargetPasses(OpPassManager &manager) {
+  manager.addPass(createFuseCacheAppends());
   manager.addPass(createAdvanceUpdates());
   manager.addPass(createFuseUpdates());
   // What is left together, when updates with the same options have the same values for them.
@@ -38,6 +39,7 @@ void addUpdatePasses(OpPassManager &manager) {
 }
 
 void addBuffersPasses(OpPassManager &manager) {
+  manager.addPass(createSeparateBuffers());
   // Kernels write into slices and outputs directly, where nothing else is in the way.
   manager.addPass(bufferization::createEmptyTensorEliminationPass());
   bufferization::OneShotBufferizePassOptions options;
@@ -46,6 +48,7 @@ void addBuffersPasses(OpPassManager &manager) {
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
   manager.addPass(createPadRows());
+  manager.addPass(createPerThreadBuffers());
   manager.addPass(createPlanArena());
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());

@@ -12,6 +12,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/IRMapping.h"
+#include "mlir/Interfaces/DestinationStyleOpInterface.h"
 #include "mlir/Interfaces/LoopLikeInterface.h"
 #include "mlir/Interfaces/ViewLikeInterface.h"
 #include "llvm/ADT/SetVector.h"
@@ -58,6 +59,7 @@ public:
 private:
   LogicalResult collect();
   int64_t lastUse(memref::AllocOp alloc);
+  int64_t lastWait(Operation *user);
   void place(Region &region);
   Value product(OpBuilder &b, Location loc, ArrayRef<Value> factors, IRMapping *mapping);
 
@@ -67,6 +69,21 @@ private:
   std::vector<Buffer> all;
   std::vector<Region> regions;
 };
+
+/// Until when other threads may still run `user`: what each of them does for itself has no barrier
+/// after it, but before what comes after the use of its results.
+int64_t ArenaPlanner::lastWait(Operation *user) {
+  int64_t last = 0;
+  auto kernel = dyn_cast<DestinationStyleOpInterface>(user);
+  for (Value output : kernel ? ValueRange(kernel.getDpsInits()) : ValueRange()) {
+    while (auto view = output.getDefiningOp<ViewLikeOpInterface>())
+      output = view.getViewSource();
+    auto own = output.getDefiningOp<memref::AllocOp>();
+    if (own && own->hasAttr("quern.per_thread"))
+      last = std::max(last, lastUse(own));
+  }
+  return last;
+}
 
 /// The last position at which a buffer or a view of it is used. A use in a loop that the buffer was
 /// made outside of counts until the end of the loop, for the next iteration may use it again.
@@ -80,6 +97,8 @@ int64_t ArenaPlanner::lastUse(memref::AllocOp alloc) {
       last = std::max(last, end[ancestor]);
       if (!seen.insert(user).second)
         continue;
+      if (!alloc->hasAttr("quern.per_thread"))
+        last = std::max(last, lastWait(user));
       // Whatever gives a memref for a memref may be the same memory: views, and the arguments and
       // results of loops.
       for (Value result : user->getResults())
@@ -262,6 +281,8 @@ LogicalResult ArenaPlanner::run(SymbolTable &symbols) {
       view->setAttr("quern.place",
                     here.getDenseI64ArrayAttr({static_cast<int64_t>(number), buffer->offset,
                                                buffer->offset + buffer->bytes}));
+      if (Attribute rows = buffer->alloc->getAttr("quern.per_thread"))
+        view->setAttr("quern.per_thread", rows);
       buffer->alloc.replaceAllUsesWith(view.getResult());
     }
     offset = arith::AddIOp::create(atEntry, loc, offset, scaled(atEntry, region.bytes, factor));

@@ -52,7 +52,7 @@ static void buildPrecision(OpPassManager &manager, const Options &options) {
   // TF32 is how f32 is multiplied, not how it is stored.
   bool isStored = options.precision != "tf32";
   manager.addPass(kernels::createPrecision({isStored ? options.precision : "f32"}));
-  kernels::addUpdatePasses(manager);
+  kernels::addTargetPasses(manager);
 }
 
 static void buildLayout(OpPassManager &manager, const Options &options) {

@@ -5,7 +5,7 @@
 #
 #===-----------------------------------------------------------------------------------------------===#
 # RUN: %python %s
-"""kernel.attention and kernel.attention_backward: causal or not, offsets, grouped queries, masks, lengths, rows
+"""kernel.attention, kernel.cached_attention and kernel.attention_backward: causal or not, offsets, grouped queries, masks, lengths, rows
 without a visible key, odd sizes, slices of a fused tensor, static and dynamic sizes."""
 
 import sys
@@ -21,11 +21,12 @@ class Case:
     """One signature (what is compiled) and the sizes it is called with: (B, T, S, offset)."""
 
     def __init__(self, sizes, H=2, G=None, D=16, E=None, causal=False, mask=None, lengths=False, offset=False,
-                 lse=True, fused=False, static=False, decode=False, narrow=()):
+                 lse=True, fused=False, static=False, decode=False, append=False, narrow=()):
         self.sizes, self.H, self.G, self.D, self.E = sizes, H, G or H, D, E or D
         self.causal, self.mask, self.lengths, self.offset = causal, mask, lengths, offset
         self.lse, self.fused, self.static = lse, fused, static
         self.decode = decode                    # one query a sequence, known when compiling
+        self.append = append                    # the cache takes the last key and value first
         self.narrow = set(narrow)               # operands and results of bf16; gradients are as what they belong to
         self.backward = lse and not offset and not decode
         self.scale = 1 / np.sqrt(D)
@@ -50,6 +51,9 @@ class Case:
             types["lengths"] = "memref<%sxi32>" % B
         if self.offset:
             types["offset"] = "memref<i32>"
+        if self.append:
+            types["key"] = four(1, self.G, self.D, of("k"))
+            types["value"] = four(1, self.G, self.E, of("v"))
         types["o"] = four(T, self.H, self.E, of("o"))
         types["lse"] = "memref<%sx%dx%sxf32>" % (B, self.H, T)
         return types
@@ -57,6 +61,11 @@ class Case:
     def text(self, name):
         t = self.types()
         extra = [e for e in ("mask", "lengths", "offset") if e in t]
+        if self.append:
+            inputs, outputs = ["q", "key", "value"] + extra, ["o", "k", "v"]
+            return "func.func @%s(%s) {\n  kernel.cached_attention %%q, %%key, %%value%s into %%o, %%k, %%v {scale = %r} : (%s) -> ()\n  return\n}\n" % (
+                name, ", ".join("%%%s: %s" % (n, t[n]) for n in inputs + outputs), "".join(" %s %%%s" % (e, e) for e in extra),
+                float(self.scale), ", ".join(t[n] for n in inputs + outputs))
         inputs = ["q", "k", "v"] + extra
         outputs = ["o"] + (["lse"] if self.lse else [])
         attributes = "{%sscale = %r}" % ("causal, " if self.causal else "", float(self.scale))
@@ -167,7 +176,17 @@ def check(program, name, case, B, T, S, offset):
         extra.append(lengths)
     if case.offset:
         extra.append(guarded((), np.int32, fill=offset))
-    program.same_bits(name, q, k, v, *extra, o, *([lse] if case.lse else []))
+    if case.append:
+        cache, row = [k.copy(), v.copy()], slice(offset, offset + 1)
+        key, value = (array(x[:, row].shape, n in case.narrow, exact(x[:, row])) for n, x in (("k", k), ("v", v)))
+        for x in (k, v):
+            x[:, row] = bf16(np.float32(np.nan)) if x.dtype == np.uint16 else np.nan
+        program.same_bits(name, q, key, value, *extra, o, k, v)
+        check_guards(key, value)
+        for x, wanted in zip((k, v), cache):
+            assert (x.view(np.uint8) == wanted.view(np.uint8)).all(), what + " the cache"
+    else:
+        program.same_bits(name, q, k, v, *extra, o, *([lse] if case.lse else []))
     check_guards(*whole_guards, lse, *extra)
     seen = slice(0, min(S, offset + T)) if case.offset else slice(None)
     wanted = reference(case, exact(q), exact(k)[:, seen], exact(v)[:, seen], mask, lengths, offset, exact(g), exact(o))
@@ -212,6 +231,13 @@ def cases():
     yield Case([(3, 1, 400, 0), (1, 1, 17, 0)], H=6, G=3, D=20, E=36, decode=True)
     yield Case([(9, 1, 300, 0)], H=2, G=1, D=160, lengths=True, decode=True)
     yield Case([(2, 1, 290, 0)], H=4, G=2, D=16, mask="BHTS", lengths=True, decode=True)
+    # What is appended is in the last piece of keys, or in one before it, or hidden by lengths.
+    yield Case([(2, 1, 1, 0), (2, 1, 64, 63), (1, 1, 1000, 999), (1, 1, 2200, 2099), (35, 1, 140, 128)], H=6, G=2, D=64,
+               causal=True, offset=True, lse=False, decode=True, append=True)
+    yield Case([(1, 1, 700, 512)], H=3, G=3, D=20, E=36, causal=True, offset=True, lse=False, decode=True, append=True)
+    yield Case([(5, 1, 300, 200)], H=2, G=1, D=24, causal=True, offset=True, lengths=True, lse=False, decode=True, append=True)
+    yield Case([(1, 1, 500, 499)], H=4, G=4, D=8, causal=True, offset=True, lse=False, decode=True, append=True, static=True)
+    yield Case([(3, 1, 300, 129)], H=4, G=2, D=32, causal=True, offset=True, lse=False, decode=True, append=True, narrow="kv")
     # A cache of bf16, which is widened exactly.
     yield Case([(1, 5, 40, 30), (2, 70, 300, 100)], H=4, G=2, D=32, causal=True, offset=True, narrow="kv")
     yield Case([(1, 1, 1000, 770), (2, 1, 64, 63)], H=6, G=2, D=64, causal=True, offset=True, lse=False, decode=True, narrow="kv")
@@ -228,7 +254,7 @@ def cases():
 def main():
     chosen = list(cases())
     for cpu in runnable_cpus():
-        these = chosen if cpu == "native" else chosen[:2] + chosen[4:6] + chosen[-13:-11] + chosen[-8:-6] + chosen[-3:]
+        these = chosen if cpu == "native" else chosen[:2] + chosen[4:6] + [c for c in chosen if c.append][:2] + chosen[-13:-11] + chosen[-8:-6] + chosen[-3:]
         program = Program("".join(case.text("f%d" % i) for i, case in enumerate(these)), cpu=cpu)
         if "-v" in sys.argv:
             print(cpu, "emit %.2f s, LLVM %.2f s, %d functions" % (

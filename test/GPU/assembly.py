@@ -19,7 +19,7 @@ from gemm import Case as Product
 
 ELEMENTS = ("f32", "bf16", "f16")
 # Other tests assemble these; the last is made for processors alone.
-ELSEWHERE = {"attention", "attention_backward", "batch_gemm", "gemm_adamw"}
+ELSEWHERE = {"attention", "attention_backward", "batch_gemm", "cached_attention", "gemm_adamw"}
 # A quarter of the threads of a multiprocessor, which has 65536 registers: with two loads of 16 bytes each they have twice as
 # much under way as an H100's memory brings in the time that it takes to answer.
 MOST_REGISTERS = 128

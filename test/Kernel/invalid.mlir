@@ -652,3 +652,59 @@ func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>) {
   kernel.gemm %a, %b into %c {panels_b = #kernel.panels<0 rows>} : (memref<4x8xf32>, memref<8x3xf32>, memref<4x3xf32>) -> ()
   return
 }
+
+// -----
+
+func.func @f(%q: memref<2x1x6x8xf32>, %k: memref<2x1x6x8xf32>, %v: memref<2x1x6x8xf32>, %p: memref<i32>, %o0: memref<2x1x6x8xf32>) {
+  // expected-error @below {{takes 3 to 3 outputs, not 1}}
+  kernel.cached_attention %q, %k, %v offset %p into %o0 {scale = 1.0 : f64} : (memref<2x1x6x8xf32>, memref<2x1x6x8xf32>, memref<2x1x6x8xf32>, memref<i32>, memref<2x1x6x8xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%q: memref<2x1x6x8xf32>, %k: memref<2x1x6x8xf32>, %v: memref<2x1x6x8xf32>, %p: memref<1xi32>, %o0: memref<2x1x6x8xf32>, %o1: memref<2x9x6x8xf32>, %o2: memref<2x9x6x8xf32>) {
+  // expected-error @below {{offset has rank 1, not 0}}
+  kernel.cached_attention %q, %k, %v offset %p into %o0, %o1, %o2 {scale = 1.0 : f64} : (memref<2x1x6x8xf32>, memref<2x1x6x8xf32>, memref<2x1x6x8xf32>, memref<1xi32>, memref<2x1x6x8xf32>, memref<2x9x6x8xf32>, memref<2x9x6x8xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%q: memref<2x1x6x8xf32>, %k: memref<2x1x6x8xf32>, %v: memref<2x1x6x8xf32>, %p: memref<i32>, %o0: memref<2x1x6x8xf32>, %o1: memref<2x9x6x8xf32>, %o2: memref<2x8x6x8xf32>) {
+  // expected-error @below {{Q, K, V and O do not fit}}
+  kernel.cached_attention %q, %k, %v offset %p into %o0, %o1, %o2 {scale = 1.0 : f64} : (memref<2x1x6x8xf32>, memref<2x1x6x8xf32>, memref<2x1x6x8xf32>, memref<i32>, memref<2x1x6x8xf32>, memref<2x9x6x8xf32>, memref<2x8x6x8xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%q: memref<2x1x6x8xf32>, %k: memref<2x6x8xf32>, %v: memref<2x1x6x8xf32>, %p: memref<i32>, %o0: memref<2x1x6x8xf32>, %o1: memref<2x9x6x8xf32>, %o2: memref<2x9x6x8xf32>) {
+  // expected-error @below {{the key has rank 3, not 4}}
+  kernel.cached_attention %q, %k, %v offset %p into %o0, %o1, %o2 {scale = 1.0 : f64} : (memref<2x1x6x8xf32>, memref<2x6x8xf32>, memref<2x1x6x8xf32>, memref<i32>, memref<2x1x6x8xf32>, memref<2x9x6x8xf32>, memref<2x9x6x8xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%q: memref<2x1x6x8xf32>, %k: memref<2x2x6x8xf32>, %v: memref<2x1x6x8xf32>, %p: memref<i32>, %o0: memref<2x1x6x8xf32>, %o1: memref<2x9x6x8xf32>, %o2: memref<2x9x6x8xf32>) {
+  // expected-error @below {{the key 'memref<2x2x6x8xf32>' does not fit a cache of type 'memref<2x9x6x8xf32>'}}
+  kernel.cached_attention %q, %k, %v offset %p into %o0, %o1, %o2 {scale = 1.0 : f64} : (memref<2x1x6x8xf32>, memref<2x2x6x8xf32>, memref<2x1x6x8xf32>, memref<i32>, memref<2x1x6x8xf32>, memref<2x9x6x8xf32>, memref<2x9x6x8xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%q: memref<2x1x6x8xf32>, %k: memref<2x1x6x8xf32>, %v: memref<2x1x6x4xf32>, %p: memref<i32>, %o0: memref<2x1x6x8xf32>, %o1: memref<2x9x6x8xf32>, %o2: memref<2x9x6x8xf32>) {
+  // expected-error @below {{the value 'memref<2x1x6x4xf32>' does not fit a cache of type 'memref<2x9x6x8xf32>'}}
+  kernel.cached_attention %q, %k, %v offset %p into %o0, %o1, %o2 {scale = 1.0 : f64} : (memref<2x1x6x8xf32>, memref<2x1x6x8xf32>, memref<2x1x6x4xf32>, memref<i32>, memref<2x1x6x8xf32>, memref<2x9x6x8xf32>, memref<2x9x6x8xf32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%q: memref<2x5x6x8xf32>, %k: memref<2x1x6x8xf32>, %v: memref<2x1x6x8xf32>, %p: memref<i32>, %o0: memref<2x5x6x8xf32>, %o1: memref<2x9x6x8xf32>, %o2: memref<2x9x6x8xf32>) {
+  // expected-error @below {{takes one query a sequence, not 'memref<2x5x6x8xf32>'}}
+  kernel.cached_attention %q, %k, %v offset %p into %o0, %o1, %o2 {scale = 1.0 : f64} : (memref<2x5x6x8xf32>, memref<2x1x6x8xf32>, memref<2x1x6x8xf32>, memref<i32>, memref<2x5x6x8xf32>, memref<2x9x6x8xf32>, memref<2x9x6x8xf32>) -> ()
+  return
+}

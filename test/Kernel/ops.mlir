@@ -40,10 +40,15 @@ func.func @products(%a: !slice, %b: memref<8x3xf32>, %bias: memref<3xf32>, %c: m
 
 // CHECK-LABEL: @attention
 func.func @attention(%q: memref<2x?x4x8xf32>, %k: memref<2x?x2x8xf32>, %mask: memref<?x?xf32>, %lengths: memref<2xi32>,
-                     %offset: memref<i32>, %lse: memref<2x4x?xf32>, %y: memref<2x?x4x8xf32>, %dk: memref<2x?x2x8xf32>) {
+                     %offset: memref<i32>, %lse: memref<2x4x?xf32>, %y: memref<2x?x4x8xf32>, %dk: memref<2x?x2x8xf32>,
+                     %one: memref<2x1x4x8xf32>, %row: memref<2x1x2x8xf32>) {
   // CHECK: kernel.attention %{{.*}}, %{{.*}}, %{{.*}} mask %{{.*}} lengths %{{.*}} offset %{{.*}} into %{{.*}}, %{{.*}} {causal, scale = 5.000000e-01 : f64} :
   kernel.attention %q, %k, %k mask %mask lengths %lengths offset %offset into %y, %lse {causal, scale = 0.5 : f64}
       : (memref<2x?x4x8xf32>, memref<2x?x2x8xf32>, memref<2x?x2x8xf32>, memref<?x?xf32>, memref<2xi32>, memref<i32>, memref<2x?x4x8xf32>, memref<2x4x?xf32>) -> ()
+  // CHECK: kernel.cached_attention %{{.*}}, %{{.*}}, %{{.*}} mask %{{.*}} lengths %{{.*}} offset %{{.*}} into %{{.*}}, %{{.*}}, %{{.*}} {scale = 5.000000e-01 : f64} :
+  kernel.cached_attention %one, %row, %row mask %mask lengths %lengths offset %offset into %one, %k, %k {scale = 0.5 : f64}
+      : (memref<2x1x4x8xf32>, memref<2x1x2x8xf32>, memref<2x1x2x8xf32>, memref<?x?xf32>, memref<2xi32>, memref<i32>, memref<2x1x4x8xf32>, memref<2x?x2x8xf32>,
+         memref<2x?x2x8xf32>) -> ()
   // CHECK: kernel.attention_backward
   kernel.attention_backward %q, %k, %k, %y, %lse, %y lengths %lengths into %q, %dk, %dk, %lse {scale = 0.5 : f64}
       : (memref<2x?x4x8xf32>, memref<2x?x2x8xf32>, memref<2x?x2x8xf32>, memref<2x?x4x8xf32>, memref<2x4x?xf32>, memref<2x?x4x8xf32>, memref<2xi32>,

@@ -10,8 +10,8 @@
 /// kernel becomes a function that each of them calls with its number; the function splits the work
 /// by the *shape* of the problem into units, and hands out units to threads. What a unit computes,
 /// and the order in which it does, never depends on the number of threads: that is what makes
-/// results bitwise reproducible. A barrier follows each kernel; inside a kernel an emitter places
-/// its own.
+/// results bitwise reproducible. Barriers stand between kernels where one of them waits for another
+/// (lib/CPU/Turns.h); inside a kernel an emitter places its own.
 ///
 //===---------------------------------------------------------------------------------------------===//
 #ifndef QUERN_CPU_EMISSION_H
@@ -32,6 +32,8 @@ public:
   const Machine &machine;
   mlir::Value thread;  ///< index: the calling thread, 0 <= thread < threads
   mlir::Value threads; ///< index: how many threads there are
+  /// i1: each thread has a first output of its own, and needs all of it. Null: they share it.
+  mlir::Value ownResult;
 
   /// All threads wait for each other; memory written before is visible after.
   void barrier();
@@ -39,6 +41,9 @@ public:
   /// Runs `body(unit)` for each of `count` units (an index), in contiguous ranges, one range a
   /// thread. Without a barrier at its end.
   void forUnits(mlir::Value count, llvm::function_ref<void(mlir::Value unit)> body);
+
+  /// The same for what makes the first output: all units on each thread where `ownResult` holds.
+  void forOwnUnits(mlir::Value count, llvm::function_ref<void(mlir::Value unit)> body);
 
   /// Runs `body` on thread 0 only. Without a barrier at its end.
   void onFirstThread(llvm::function_ref<void()> body);

@@ -24,7 +24,7 @@ void addKernelsPasses(mlir::OpPassManager &manager);
 
 /// The end of the phase `precision`: where and how parameters are updated, which depends on the
 /// target and on how weights are stored.
-void addUpdatePasses(mlir::OpPassManager &manager);
+void addTargetPasses(mlir::OpPassManager &manager);
 
 /// The phase `buffers`: tensors to memrefs, in place wherever that is possible, in one arena.
 void addBuffersPasses(mlir::OpPassManager &manager);

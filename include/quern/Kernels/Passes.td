@@ -147,6 +147,67 @@ def MergeAdamW : Pass<"quern-merge-adamw", "::mlir::ModuleOp"> {
   let dependentDialects = ["::quern::kernel::KernelDialect"];
 }
 
+def FuseCacheAppends : Pass<"quern-fuse-cache-appends", "::mlir::ModuleOp"> {
+  let summary = "a step of a decoder appends and attends in one kernel";
+  let description = [{
+    In programs for a CPU, causal attention of one query a sequence takes over the appending of its key and its value to the caches that it
+    reads, when all three have the same offset: threads then need not wait for each other in between.
+
+    ```mlir
+    %k1 = kernel.cache_append %k, %offset into %keys : ...
+    %v1 = kernel.cache_append %v, %offset into %values : ...
+    %o = kernel.attention %q, %k1, %v1 offset %offset into %e {causal, scale = 0.125} : ...
+    // becomes
+    %o, %k1, %v1 = kernel.cached_attention %q, %k, %v offset %offset into %e, %keys, %values {scale = 0.125} : ...
+    ```
+  }];
+  let dependentDialects = ["::quern::kernel::KernelDialect"];
+  let statistics = [Statistic<"numFused", "fused", "attention kernels that append to their caches">];
+}
+
+def SeparateBuffers : Pass<"quern-separate-buffers", "::mlir::ModuleOp"> {
+  let summary = "each kernel writes an empty tensor of its own";
+  let description = [{
+    An empty tensor that several kernels write, one after the other, would become one buffer that lives from the first of them to the last, and is
+    given up to be a thread's own where only some of them could have that. Each gets one of its own, which lives as long as its value;
+    the plan of the arena finds the memory that they can share.
+
+    ```mlir
+    %e = tensor.empty() : tensor<4x768xf32>
+    %n = kernel.norm rms %x weight %w into %e : ...
+    %y = kernel.gemm %n, %p into %e : ...
+    // becomes
+    %e0 = tensor.empty() : tensor<4x768xf32>
+    %n = kernel.norm rms %x weight %w into %e0 : ...
+    %e1 = tensor.empty() : tensor<4x768xf32>
+    %y = kernel.gemm %n, %p into %e1 : ...
+    ```
+  }];
+  let statistics = [Statistic<"numAdded", "added", "empty tensors more than there were">];
+}
+
+def PerThreadBuffers : Pass<"quern-per-thread-buffers", "::mlir::ModuleOp"> {
+  let summary = "buffers of few rows of which each thread has its own copy";
+  let description = [{
+    In a step of a decoder, normalizations and rotations work on one row. Shared, such a row takes a barrier after it, at which all threads
+    wait for the one that had the work; each thread is done sooner when it computes the row for itself. In programs for a CPU, this pass marks the buffers
+    that only such kernels write: `quern.per_thread = R` says that every thread has a copy of a buffer of R or fewer rows. How many rows there are may be known only at run
+    time (the batch), so that the buffer has its place in the arena as well. `quern-emit-cpu` makes the copies, and runs all of
+    the kernels that write them on each thread.
+
+    A buffer is taken when it has one dynamic size at most, its first, which is the same in the whole program, and
+    is small: R rows have 16 KiB, R is 1 to 7, and all copies of a thread 128 KiB. It is written by `norm`, `rotary`, `embedding`, `position_embedding`,
+    elementwise work, or as the first output of `cached_attention`, and read by kernels.
+
+    ```mlir
+    %n = memref.alloc(%batch) : memref<?x1x576xf32>
+    // becomes
+    %n = memref.alloc(%batch) {quern.per_thread = 7 : i64} : memref<?x1x576xf32>
+    ```
+  }];
+  let statistics = [Statistic<"numBuffers", "buffers", "buffers of which each thread has a copy">];
+}
+
 def PlanArena : Pass<"quern-plan-arena", "::mlir::ModuleOp"> {
   let summary = "place all buffers of a program in one arena";
   let description = [{
