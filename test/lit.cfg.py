@@ -83,8 +83,9 @@ if shutil.which("ptxas") or shutil.which("ptxas", path="/usr/local/cuda/bin"):
     config.available_features.add("ptxas")
 if config.sanitized:
     config.available_features.add("asan")
-    # MLIR's shared libraries are not instrumented: what they keep until exit is not a leak of ours.
-    config.environment.setdefault("ASAN_OPTIONS", "detect_leaks=0:detect_container_overflow=0")
+    # MLIR's shared libraries are not instrumented: what they keep until exit is not a leak of ours, and what our copies of their
+    # inline functions poison (the slabs of allocators) they do not clear before use.
+    config.environment.setdefault("ASAN_OPTIONS", "detect_leaks=0:detect_container_overflow=0:allow_user_poisoning=0")
 
 # What compiled programs can use on this machine.
 flags = set()

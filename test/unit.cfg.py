@@ -19,3 +19,5 @@ config.environment["QUERN_TEST_DATA"] = os.environ.get("QUERN_TEST_DATA") or os.
 )
 config.environment["QUERN_SOURCE"] = config.quern_source
 config.environment["OMP_WAIT_POLICY"] = "passive"
+# As in lit.cfg.py.
+config.environment["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "detect_leaks=0:detect_container_overflow=0:allow_user_poisoning=0")
