@@ -146,9 +146,11 @@ void prefetchTile(Emission &e, const RegisterTile &tile, const Epilogue &epilogu
                   const DepthBlock &block, mlir::Value row, mlir::Value column);
 
 /// Packs rows [row, row + tile.rows) of A over the block of K as [step][tile.rows] at `position` of
-/// `panel`, whose depth is padded to whole vectors. Rows past the end repeat the last one.
+/// `panel`, whose depth is padded to whole vectors. Rows past the end repeat the last one. With
+/// `prefetchNext` the rows after these come closer meanwhile.
 void packRows(Emission &e, const RegisterTile &tile, const Matrix &a, mlir::Value row,
-              const DepthBlock &block, mlir::Value panel, mlir::Value position);
+              const DepthBlock &block, mlir::Value panel, mlir::Value position,
+              bool prefetchNext = false);
 
 /// The same from a transposed A ([k][row]) for the panels [from, to), `pitch` elements apart.
 void packTransposedRows(Emission &e, const RegisterTile &tile, const Matrix &a, mlir::Value from,

@@ -9,6 +9,7 @@
 #include "Gemm.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
@@ -50,15 +51,25 @@ static void forSteps(Emission &e, const RegisterTile &tile, const DepthBlock &bl
 }
 
 void packRows(Emission &e, const RegisterTile &tile, const Matrix &a, Value row,
-              const DepthBlock &block, Value panel, Value position) {
+              const DepthBlock &block, Value panel, Value position, bool prefetchNext) {
   Value last = sub(e, a.rows, e.index(1));
-  SmallVector<Value> starts;
-  for (int64_t i = 0; i < tile.rows; ++i)
-    starts.push_back(add(e, a.position(e, minimum(e, add(e, row, i), last)), block.start));
+  auto startOf = [&](int64_t i) {
+    return add(e, a.position(e, minimum(e, add(e, row, i), last)), block.start);
+  };
+  SmallVector<Value> starts, next;
+  for (int64_t i = 0; i < tile.rows; ++i) {
+    starts.push_back(startOf(i));
+    if (prefetchNext)
+      next.push_back(startOf(tile.rows + i));
+  }
   forDepthVectors(e, block, alongVector(tile), [&](Value k, Value mask) {
     SmallVector<Value> vectors;
     for (Value start : starts)
       vectors.push_back(loadAlong(e, tile, a.flat, add(e, start, k), mask));
+    // The processor follows a row, but does not see that another one comes after it.
+    for (Value start : next)
+      memref::PrefetchOp::create(e.builder, e.loc, a.flat, ValueRange{add(e, start, k)},
+                                 /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
     Value step = divide(e, k, e.index(tile.stepDepth()));
     Value to = add(e, position, mul(e, step, tile.rows));
     for (auto [i, vector] : llvm::enumerate(transpose(e, vectors)))

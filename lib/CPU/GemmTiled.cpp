@@ -132,7 +132,8 @@ void TiledGemm::packA(Value firstRow, Value rows, const DepthBlock &block, Value
   auto at = [&](Value panel) { return add(e, position, mul(e, panel, panels.pitch)); };
   if (!transposeA) {
     e.forUnits(count, [&](Value panel) {
-      packRows(e, tile, a, add(e, firstRow, mul(e, panel, tile.rows)), block, panels.a, at(panel));
+      packRows(e, tile, a, add(e, firstRow, mul(e, panel, tile.rows)), block, panels.a, at(panel),
+               /*prefetchNext=*/true);
     });
     return;
   }
