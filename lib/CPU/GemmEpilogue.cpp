@@ -34,12 +34,13 @@ static Value activate(Emission &e, kernel::Activation activation, Value x) {
     return arith::SelectOp::create(e.builder, e.loc, negative, constant(0), x);
   }
   case kernel::Activation::GeluTanh: {
-    Value square = times(x, x);
-    Value cubic =
-        fma(e, square, constant(0.044715 * std::sqrt(2 / M_PI)), constant(std::sqrt(2 / M_PI)));
-    Value tanh = math::TanhOp::create(e.builder, e.loc, times(x, cubic));
-    Value half = times(x, constant(0.5));
-    return fma(e, half, tanh, half);
+    // (1 + tanh(u)) / 2 = 1 / (1 + e^(-2u)): cheaper than tanh, and exact where 1 + tanh(u)
+    // cancels.
+    double slope = -2 * std::sqrt(2 / M_PI);
+    Value cubic = fma(e, times(x, x), constant(0.044715 * slope), constant(slope));
+    Value exp = math::ExpOp::create(e.builder, e.loc, times(x, cubic));
+    Value denominator = arith::AddFOp::create(e.builder, e.loc, exp, constant(1));
+    return arith::DivFOp::create(e.builder, e.loc, x, denominator);
   }
   case kernel::Activation::GeluErf: {
     Value erf = math::ErfOp::create(e.builder, e.loc, times(x, constant(std::sqrt(0.5))));

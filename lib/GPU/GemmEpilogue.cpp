@@ -30,11 +30,12 @@ static Value activate(Thread &t, kernel::Activation activation, Value x) {
     return t.select(isNegative, constant(0), x);
   }
   case kernel::Activation::GeluTanh: {
-    double slope = std::sqrt(2 / M_PI);
+    // (1 + tanh(u)) / 2 = 1 / (1 + e^(-2u)): cheaper than tanh, and exact where 1 + tanh(u)
+    // cancels.
+    double slope = -2 * std::sqrt(2 / M_PI);
     Value cubic = t.fma(t.mul(x, x), constant(0.044715 * slope), constant(slope));
-    Value tanh = math::TanhOp::create(t.builder, t.loc, t.mul(x, cubic));
-    Value half = t.mul(x, constant(0.5));
-    return t.fma(half, tanh, half);
+    Value exp = math::ExpOp::create(t.builder, t.loc, t.mul(x, cubic));
+    return t.divFast(x, t.add(exp, constant(1)));
   }
   case kernel::Activation::GeluErf: {
     Value erf = math::ErfOp::create(t.builder, t.loc, t.mul(x, constant(std::sqrt(0.5))));

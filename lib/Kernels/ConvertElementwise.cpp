@@ -40,14 +40,16 @@ struct Scalar {
 Scalar operator-(double c, Scalar x) { return x.constant(c) - x; }
 Scalar operator/(double c, Scalar x) { return x.constant(c) / x; }
 Scalar exp(Scalar x) { return x.with(math::ExpOp::create(*x.b, x.loc, x.value)); }
-Scalar tanh(Scalar x) { return x.with(math::TanhOp::create(*x.b, x.loc, x.value)); }
 Scalar erf(Scalar x) { return x.with(math::ErfOp::create(*x.b, x.loc, x.value)); }
 
 const double sqrt2OverPi = std::sqrt(2.0 / M_PI);
 
 Scalar sigmoid(Scalar x) { return 1.0 / (exp(-x) + 1.0); }
-Scalar geluTanhArgument(Scalar x) { return (x + x * x * x * 0.044715) * sqrt2OverPi; }
-Scalar geluTanh(Scalar x) { return x * 0.5 * (tanh(geluTanhArgument(x)) + 1.0); }
+// (1 + tanh(u)) / 2 = sigmoid(2u): cheaper than tanh, and exact where 1 + tanh(u) cancels.
+Scalar geluTanhExponential(Scalar x) {
+  return exp((x * x * (-2 * 0.044715 * sqrt2OverPi) + -2 * sqrt2OverPi) * x);
+}
+Scalar geluTanh(Scalar x) { return x / (geluTanhExponential(x) + 1.0); }
 Scalar geluErf(Scalar x) { return x * 0.5 * (erf(x * M_SQRT1_2) + 1.0); }
 
 Scalar relu(Scalar x) {
@@ -57,9 +59,10 @@ Scalar relu(Scalar x) {
 /// The derivatives of the activations that `quern.activation_backward` names.
 std::optional<Scalar> derivative(StringRef function, Scalar x) {
   if (function == "gelu_tanh") {
-    Scalar t = tanh(geluTanhArgument(x));
-    Scalar inner = (x * x * (3 * 0.044715) + 1.0) * sqrt2OverPi;
-    return (t + 1.0) * 0.5 + x * 0.5 * (1.0 - t * t) * inner;
+    // s + x s' with s' = s (1 - s) (2u)'
+    Scalar s = 1.0 / (geluTanhExponential(x) + 1.0);
+    Scalar slope = x * x * (6 * 0.044715 * sqrt2OverPi) + 2 * sqrt2OverPi;
+    return s * (x * (1.0 - s) * slope + 1.0);
   }
   if (function == "gelu")
     return (erf(x * M_SQRT1_2) + 1.0) * 0.5 + x * exp(x * x * -0.5) * (1.0 / std::sqrt(2 * M_PI));
