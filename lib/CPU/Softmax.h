@@ -31,15 +31,25 @@ mlir::Value finiteShift(Vectors &v, mlir::Value largest);
 /// Sums of exponentials of long rows (Milakov and Gimelshein 2018): block after block of columns,
 /// so that a row is read from memory once and its exponentials are computed once, while the next
 /// block is on its way. Rows have a known length, and elements of the type that is computed in.
+///
+/// e^x is 2^(x / ln 2), with shifts of that exponent: one multiply-add, rounded once, instead of a
+/// subtraction and the reduction by ln 2. Numbers below -2.3e38 count as -infinity.
 class BlockedExponentials {
 public:
   BlockedExponentials(Vectors &v, mlir::Value columns);
   static bool canTake(Vectors &v, mlir::Value matrix);
 
-  /// As rowSumOfExponentials. With `replace`, x becomes exp(x - the maximum of its block).
+  /// The sum of 2^(x / ln 2 - maximum), where `maximum` is that of x / ln 2. With `replace`, x
+  /// becomes the same with the maximum of its block.
   RowSum sum(mlir::Value row, bool replace);
 
-  /// Makes of what `sum` left exp(x - maximum) * factor.
+  /// The log-sum-exp of a row, an f64.
+  mlir::Value logarithm(const RowSum &total);
+
+  /// The term of a number x in the sum.
+  mlir::Value exponential(mlir::Value x, const RowSum &total);
+
+  /// Makes of what `sum` left the terms of the sum, times `factor`.
   void scale(mlir::Value row, const RowSum &total, mlir::Value factor);
 
 private:
