@@ -36,8 +36,8 @@ public:
     columns = e.dim(logits, rank - 1);
     rows = e.leadingSize(logits, rank - 1);
     matrix = mergeRows(e, logits);
-    if (BlockedExponentials::canTake(v, matrix))
-      blocks.emplace(v, columns);
+    if (BlockedExponentials::canTake(matrix))
+      blocks.emplace(v, matrix);
     f64 = b.getF64Type();
     for (int64_t i = 0; i + 1 < rank; ++i)
       sizes.push_back(e.dim(logits, i));

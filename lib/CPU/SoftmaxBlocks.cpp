@@ -26,18 +26,20 @@ static double log2EOf(Vectors &v) {
   return v.compute.isF32() ? static_cast<double>(static_cast<float>(log2E)) : log2E;
 }
 
-bool BlockedExponentials::canTake(Vectors &v, Value matrix) {
-  auto type = cast<MemRefType>(matrix.getType());
-  return type.getElementType() == v.compute && !ShapedType::isDynamic(type.getShape().back());
+bool BlockedExponentials::canTake(Value matrix) {
+  return !ShapedType::isDynamic(cast<MemRefType>(matrix.getType()).getShape().back());
 }
 
-BlockedExponentials::BlockedExponentials(Vectors &v, Value columns) : v(v), columns(columns) {
+BlockedExponentials::BlockedExponentials(Vectors &v, Value matrix)
+    : v(v), columns(v.emission.dim(matrix, cast<MemRefType>(matrix.getType()).getRank() - 1)) {
   Emission &e = v.emission;
   int64_t step = 4 * v.lanes; // as `sums` and `largestOf` take them
   size = std::max<int64_t>(step,
                            llvm::alignDown(e.machine.l1Bytes / 4 / elementBytes(v.compute), step));
   count = llvm::divideCeil(*constantOf(columns), size);
   maxima = e.privateScratch(MemRefType::get({std::max<int64_t>(count, 1)}, v.compute));
+  if (cast<MemRefType>(matrix.getType()).getElementType() != v.compute)
+    unrounded = e.privateScratch(MemRefType::get({*constantOf(columns)}, v.compute));
 }
 
 RowSum BlockedExponentials::sum(Value row, bool replace) {
@@ -67,7 +69,7 @@ RowSum BlockedExponentials::sum(Value row, bool replace) {
             [&](Value column, Value mask) {
               Value y = v.exp2NonPositive(v.fma(v.load(row, column, mask), factors, shift));
               if (replace)
-                v.store(y, row, column, mask);
+                v.store(y, unrounded ? unrounded : row, column, mask);
               return SmallVector<Value>{y};
             },
             /*ways=*/1,
@@ -123,7 +125,7 @@ void BlockedExponentials::scale(Value row, const RowSum &total, Value factor) {
     Value both = v.splat(arith::MulFOp::create(b, loc, power, factor).getResult());
     v.forLines(from, to, row, [&](ArrayRef<Value> line, Value mask) {
       for (Value column : line)
-        v.store(v.mul(v.load(row, column, mask), both), row, column, mask);
+        v.store(v.mul(v.load(unrounded ? unrounded : row, column, mask), both), row, column, mask);
     });
   });
 }
