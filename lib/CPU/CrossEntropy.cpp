@@ -36,8 +36,8 @@ public:
     columns = e.dim(logits, rank - 1);
     rows = e.leadingSize(logits, rank - 1);
     matrix = mergeRows(e, logits);
-    if (BlockedExponentials::canTake(v, matrix))
-      blocks.emplace(v, columns);
+    if (BlockedExponentials::canTake(matrix))
+      blocks.emplace(v, matrix);
     f64 = b.getF64Type();
     for (int64_t i = 0; i + 1 < rank; ++i)
       sizes.push_back(e.dim(logits, i));
@@ -83,8 +83,13 @@ Value CrossEntropy::rowLoss(Value row, Value factor) {
     chosen = arith::ExtFOp::create(b, loc, v.compute, chosen);
   RowSum total = blocks ? blocks->sum(logits, /*replace=*/static_cast<bool>(factor))
                         : rowSumOfExponentials(v, logits, columns);
-  Value logSum = math::LogOp::create(b, loc, total.sum);
-  Value logSumExp = arith::AddFOp::create(b, loc, toF64(logSum), toF64(total.maximum));
+  Value logSumExp;
+  if (blocks) {
+    logSumExp = blocks->logarithm(total);
+  } else {
+    Value logSum = math::LogOp::create(b, loc, total.sum);
+    logSumExp = arith::AddFOp::create(b, loc, toF64(logSum), toF64(total.maximum));
+  }
   Value loss = arith::SubFOp::create(b, loc, logSumExp, toF64(chosen));
   Value nan = arith::ConstantOp::create(
       b, loc, b.getF64FloatAttr(std::numeric_limits<double>::quiet_NaN()));
@@ -104,9 +109,14 @@ Value CrossEntropy::rowLoss(Value row, Value factor) {
     OpBuilder::InsertionGuard inner(b);
     b.setInsertionPointToStart(store.thenBlock());
     // Of its probability, not of the value just written, which may be rounded to 16 bits.
-    Value exponent = arith::SubFOp::create(b, loc, chosen, total.maximum);
-    Value probability =
-        arith::DivFOp::create(b, loc, math::ExpOp::create(b, loc, exponent).getResult(), total.sum);
+    Value term;
+    if (blocks) {
+      term = blocks->exponential(chosen, total);
+    } else {
+      Value exponent = arith::SubFOp::create(b, loc, chosen, total.maximum);
+      term = math::ExpOp::create(b, loc, exponent);
+    }
+    Value probability = arith::DivFOp::create(b, loc, term, total.sum);
     Value one = arith::ConstantOp::create(b, loc, b.getFloatAttr(v.compute, 1.0));
     Value value = arith::MulFOp::create(
         b, loc, arith::SubFOp::create(b, loc, probability, one).getResult(), factor);

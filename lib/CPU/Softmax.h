@@ -30,21 +30,34 @@ mlir::Value finiteShift(Vectors &v, mlir::Value largest);
 
 /// Sums of exponentials of long rows (Milakov and Gimelshein 2018): block after block of columns,
 /// so that a row is read from memory once and its exponentials are computed once, while the next
-/// block is on its way. Rows have a known length, and elements of the type that is computed in.
+/// block is on its way. Rows have a known length. Exponentials of numbers in 16 bits wait for their
+/// factor in a thread's own memory, so that they are rounded once.
+///
+/// e^x is 2^(x / ln 2), with shifts of that exponent: one multiply-add, rounded once, instead of a
+/// subtraction and the reduction by ln 2. Numbers below -2.3e38 count as -infinity.
 class BlockedExponentials {
 public:
-  BlockedExponentials(Vectors &v, mlir::Value columns);
-  static bool canTake(Vectors &v, mlir::Value matrix);
+  /// For the rows of `matrix`.
+  BlockedExponentials(Vectors &v, mlir::Value matrix);
+  static bool canTake(mlir::Value matrix);
 
-  /// As rowSumOfExponentials. With `replace`, x becomes exp(x - the maximum of its block).
+  /// The sum of 2^(x / ln 2 - maximum), where `maximum` is that of x / ln 2. With `replace`, the
+  /// same with the maximum of its block is kept for `scale`, in the place of x if it fits.
   RowSum sum(mlir::Value row, bool replace);
 
-  /// Makes of what `sum` left exp(x - maximum) * factor.
+  /// The log-sum-exp of a row, an f64.
+  mlir::Value logarithm(const RowSum &total);
+
+  /// The term of a number x in the sum.
+  mlir::Value exponential(mlir::Value x, const RowSum &total);
+
+  /// Makes of x the terms of the sum, times `factor`, from what `sum` left.
   void scale(mlir::Value row, const RowSum &total, mlir::Value factor);
 
 private:
   Vectors &v;
   mlir::Value columns, maxima;
+  mlir::Value unrounded; ///< a row in the type that is computed in; null: x has it
   int64_t size, count;
 };
 

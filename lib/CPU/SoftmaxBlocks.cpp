@@ -20,18 +20,26 @@ using namespace mlir;
 
 namespace quern::cpu {
 
-bool BlockedExponentials::canTake(Vectors &v, Value matrix) {
-  auto type = cast<MemRefType>(matrix.getType());
-  return type.getElementType() == v.compute && !ShapedType::isDynamic(type.getShape().back());
+/// 1 / ln 2 in the type that is computed in.
+static double log2EOf(Vectors &v) {
+  constexpr double log2E = 1.4426950408889634;
+  return v.compute.isF32() ? static_cast<double>(static_cast<float>(log2E)) : log2E;
 }
 
-BlockedExponentials::BlockedExponentials(Vectors &v, Value columns) : v(v), columns(columns) {
+bool BlockedExponentials::canTake(Value matrix) {
+  return !ShapedType::isDynamic(cast<MemRefType>(matrix.getType()).getShape().back());
+}
+
+BlockedExponentials::BlockedExponentials(Vectors &v, Value matrix)
+    : v(v), columns(v.emission.dim(matrix, cast<MemRefType>(matrix.getType()).getRank() - 1)) {
   Emission &e = v.emission;
   int64_t step = 4 * v.lanes; // as `sums` and `largestOf` take them
   size = std::max<int64_t>(step,
                            llvm::alignDown(e.machine.l1Bytes / 4 / elementBytes(v.compute), step));
   count = llvm::divideCeil(*constantOf(columns), size);
   maxima = e.privateScratch(MemRefType::get({std::max<int64_t>(count, 1)}, v.compute));
+  if (cast<MemRefType>(matrix.getType()).getElementType() != v.compute)
+    unrounded = e.privateScratch(MemRefType::get({*constantOf(columns)}, v.compute));
 }
 
 RowSum BlockedExponentials::sum(Value row, bool replace) {
@@ -41,34 +49,67 @@ RowSum BlockedExponentials::sum(Value row, bool replace) {
   auto scalar = [&](double value) -> Value {
     return arith::ConstantOp::create(b, loc, b.getFloatAttr(v.compute, value));
   };
-  auto exponential = [&](Value x, Value shift) -> Value {
-    return math::ExpOp::create(b, loc, arith::SubFOp::create(b, loc, x, shift).getResult());
+  auto power = [&](Value x, Value shift) -> Value {
+    return math::Exp2Op::create(b, loc, arith::SubFOp::create(b, loc, x, shift).getResult());
   };
+  Value factor = scalar(log2EOf(v)), factors = v.splat(log2EOf(v));
   Value lowest = scalar(-std::numeric_limits<double>::infinity());
   SmallVector<Value> total = e.forLoop(
       e.index(0), e.index(count), 1, ValueRange{lowest, scalar(0)},
       [&](Value block, ValueRange carried) {
         Value from = mulIndex(e, block, e.index(size));
         Value to = minIndex(e, addIndex(e, from, e.index(size)), columns);
-        Value most = largestOf(v, row, from, to);
+        Value most = arith::MulFOp::create(b, loc, largestOf(v, row, from, to), factor);
         memref::StoreOp::create(b, loc, most, maxima, ValueRange{block});
-        Value shift = v.splat(finiteShift(v, most));
+        Value shift = v.splat(arith::NegFOp::create(b, loc, finiteShift(v, most)).getResult());
+        // One accumulator: an exponential takes longer than an addition, and its constants need the
+        // registers.
         Value part = v.sums(
             from, to, 1,
             [&](Value column, Value mask) {
-              Value y = v.expNonPositive(v.sub(v.load(row, column, mask), shift));
+              Value y = v.exp2NonPositive(v.fma(v.load(row, column, mask), factors, shift));
               if (replace)
-                v.store(y, row, column, mask);
+                v.store(y, unrounded ? unrounded : row, column, mask);
               return SmallVector<Value>{y};
             },
-            4, [&](Value column) { v.prefetch(row, addIndex(e, column, e.index(size)), 4); })[0];
+            /*ways=*/1,
+            [&](Value column) { v.prefetch(row, addIndex(e, column, e.index(size)), 4); })[0];
         Value larger = maximum(v, most, carried[0]);
         Value common = finiteShift(v, larger);
-        Value before = arith::MulFOp::create(b, loc, carried[1], exponential(carried[0], common));
-        Value now = arith::MulFOp::create(b, loc, part, exponential(most, common));
+        Value before = arith::MulFOp::create(b, loc, carried[1], power(carried[0], common));
+        Value now = arith::MulFOp::create(b, loc, part, power(most, common));
         return SmallVector<Value>{larger, arith::AddFOp::create(b, loc, before, now)};
       });
   return {finiteShift(v, total[0]), total[1]};
+}
+
+Value BlockedExponentials::logarithm(const RowSum &total) {
+  OpBuilder &b = v.emission.builder;
+  Location loc = v.emission.loc;
+  auto wide = [&](Value value) -> Value {
+    return v.compute.isF64() ? value
+                             : arith::ExtFOp::create(b, loc, b.getF64Type(), value).getResult();
+  };
+  Value sum = wide(math::LogOp::create(b, loc, total.sum));
+  // By the factor as it is rounded, so that its error does not grow with the numbers.
+  Value inverse = arith::ConstantOp::create(b, loc, b.getF64FloatAttr(1 / log2EOf(v)));
+  Value shift = arith::MulFOp::create(b, loc, wide(total.maximum), inverse);
+  return arith::AddFOp::create(b, loc, sum, shift);
+}
+
+Value BlockedExponentials::exponential(Value x, const RowSum &total) {
+  OpBuilder &b = v.emission.builder;
+  Location loc = v.emission.loc;
+  Value factor = arith::ConstantOp::create(b, loc, b.getFloatAttr(v.compute, log2EOf(v)));
+  Value exponent;
+  if (v.emission.machine.hasFma) {
+    Value negated = arith::NegFOp::create(b, loc, total.maximum);
+    exponent = math::FmaOp::create(b, loc, x, factor, negated);
+  } else {
+    Value scaled = arith::MulFOp::create(b, loc, x, factor);
+    exponent = arith::SubFOp::create(b, loc, scaled, total.maximum);
+  }
+  return math::Exp2Op::create(b, loc, exponent);
 }
 
 void BlockedExponentials::scale(Value row, const RowSum &total, Value factor) {
@@ -80,11 +121,11 @@ void BlockedExponentials::scale(Value row, const RowSum &total, Value factor) {
     Value to = minIndex(e, addIndex(e, from, e.index(size)), columns);
     Value most = memref::LoadOp::create(b, loc, maxima, ValueRange{block});
     Value exponent = arith::SubFOp::create(b, loc, most, total.maximum);
-    Value power = math::ExpOp::create(b, loc, exponent);
+    Value power = math::Exp2Op::create(b, loc, exponent);
     Value both = v.splat(arith::MulFOp::create(b, loc, power, factor).getResult());
     v.forLines(from, to, row, [&](ArrayRef<Value> line, Value mask) {
       for (Value column : line)
-        v.store(v.mul(v.load(row, column, mask), both), row, column, mask);
+        v.store(v.mul(v.load(unrounded ? unrounded : row, column, mask), both), row, column, mask);
     });
   });
 }
