@@ -10,7 +10,8 @@
 /// its source, what a loop carries) form classes. A class is stored as bf16 when a kernel makes one
 /// of its members as an activation, and none of them is the program's own memory: moments,
 /// gradients, losses and statistics stay f32, and so do parameters that the program trains. What
-/// multiplies an activation is a copy of such a parameter in bf16, made once a step.
+/// multiplies an activation is a copy of such a parameter in bf16, made once a step, where the
+/// target multiplies bf16 with bf16.
 ///
 /// Programs that do not train read parameters and caches, again and again, and in a decoder that is
 /// all their time. There caches, and parameters that are factors or tables, are bf16 in memory.
@@ -143,6 +144,7 @@ struct Storage {
   bool activations; ///< else kernels leave their results in f32
   bool arguments;   ///< parameters and caches
   bool oneType;     ///< copies of all f32 factors, for kernels that multiply bf16 with bf16
+  bool weights;     ///< copies of weights that are trained, where products multiply them
 };
 
 class Narrowing {
@@ -156,7 +158,7 @@ public:
     program.walk([&](Operation *op) { collect(op); });
     spread();
     retype();
-    if (storage.oneType || storage.activations)
+    if (storage.oneType || (storage.activations && storage.weights))
       castFactors();
     return !narrow.empty();
   }
@@ -400,8 +402,7 @@ Value Narrowing::narrowCopy(Value value) {
 }
 
 /// Whether `op` multiplies `factor`, which is f32, as bf16 with what is bf16. A processor widens
-/// what it loads, so that it need not; but trained weights are rounded in products there as well:
-/// they are the same numbers on every target, and processors that multiply bf16 with bf16 can.
+/// what it loads, so that it need not; one that multiplies pairs of bf16 does so with weights.
 bool Narrowing::wantsCast(Operation *op, Value factor) const {
   if (!getElementTypeOrSelf(factor.getType()).isF32())
     return false;
@@ -450,7 +451,7 @@ struct Precision : quern::kernels::impl::PrecisionBase<Precision> {
       bool trains = isTraining(program);
       // Processors take factors of two types.
       Storage storage{/*activations=*/onDevice || trains, /*arguments=*/!trains,
-                      /*oneType=*/onDevice};
+                      /*oneType=*/onDevice, /*weights=*/weightCopies};
       if (!Narrowing(program, storage).run())
         continue;
       program->setAttr("quern.precision", StringAttr::get(&getContext(), "bf16"));

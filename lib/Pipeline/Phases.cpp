@@ -7,6 +7,7 @@
 
 #include "quern/Pipeline/Phases.h"
 
+#include "quern/CPU/Machine.h"
 #include "quern/CPU/Passes.h"
 #include "quern/GPU/Passes.h"
 #include "quern/Kernels/Passes.h"
@@ -51,7 +52,13 @@ static void buildPrecision(OpPassManager &manager, const Options &options) {
   }
   // TF32 is how f32 is multiplied, not how it is stored.
   bool isStored = options.precision != "tf32";
-  manager.addPass(kernels::createPrecision({isStored ? options.precision : "f32"}));
+  // A processor that is not known is for the phase that emits code for it to report.
+  llvm::Expected<cpu::Machine> machine = cpu::Machine::get(options.cpu, options.machine);
+  bool copiesWeights = machine ? machine->usesBf16Dot : true;
+  if (!machine)
+    llvm::consumeError(machine.takeError());
+  manager.addPass(
+      kernels::createPrecision({isStored ? options.precision : "f32", copiesWeights}));
   kernels::addTargetPasses(manager);
 }
 

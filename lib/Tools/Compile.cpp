@@ -254,10 +254,11 @@ void Compilation::announce() {
                       "not train in bf16; master weights, moments and sums in f32 "
                       "(--precision=f32 for all in f32)\n";
     if (given.hasCPU() && isAsked)
-      llvm::errs()
-          << "precision: on the CPU, caches and weights of programs that do not train, "
-             "activations of those that do and copies of the weights that these multiply, in bf16; "
-             "master weights, moments and sums in f32\n";
+      llvm::errs() << "precision: on the CPU, caches and weights of programs that do not train, "
+                   << (machine.usesBf16Dot ? "activations of those that do and copies of the "
+                                             "weights that these multiply, in bf16; "
+                                           : "and activations of those that do, in bf16; ")
+                   << "master weights, moments and sums in f32\n";
     if (given.precision == "tf32")
       llvm::errs() << "precision: all in f32; matrix products round their factors to TF32, 10 bits "
                       "of mantissa (--precision=f32 for all of them)\n";

@@ -104,8 +104,9 @@ void CompileCommand::add(CLI::App &app) {
   app.add_option(
          "--precision", options.pipeline.precision,
          "what is kept in 16 bits: f32 (nothing), bf16 (caches and weights of programs that "
-         "do not train, activations of those that do, on GPUs of all, and copies of weights that "
-         "these multiply; master weights, moments and sums stay f32), or "
+         "do not train, activations of those that do, on GPUs of all, and, where the target "
+         "multiplies bf16, copies of weights that these multiply; master weights, moments and "
+         "sums stay f32), or "
          "auto, which is bf16 on GPUs and f32 on the CPU; tf32 is f32 whose matrix products "
          "round their factors to TF32 (--target=nvidia)")
       ->check([](const std::string &value) {

@@ -6,8 +6,8 @@
 # ===----------------------------------------------------------------------------------------------===#
 # RUN: %python %s %t %S/../Runtime/Inputs/text.py
 
-# --precision=bf16 trains with activations of bf16, multiplied by copies of the weights in bf16; weights, moments and
-# gradients of weights are the f32 ones of any other program. So losses and gradients agree with those of f32 to the digits of bf16, the number of threads changes no bit, and
+# --precision=bf16 trains with activations of bf16, multiplied by the weights, or by copies of them in bf16 where the processor multiplies
+# bf16; weights, moments and gradients of weights are the f32 ones of any other program. So losses and gradients agree with those of f32 to the digits of bf16, the number of threads changes no bit, and
 # a run goes on in the other precision from its checkpoint.
 
 import json

@@ -1,6 +1,7 @@
 // RUN: quern-opt %s -split-input-file -quern-precision=precision=bf16 -cse -verify-diagnostics | FileCheck %s
 // RUN: quern-opt %s -split-input-file -quern-precision=precision=auto -verify-diagnostics | FileCheck %s --check-prefix=AUTO
 // RUN: sed 's/, quern.target = "sm_80"//' %s | quern-opt -split-input-file -quern-precision=precision=bf16 | FileCheck %s --check-prefix=HOST
+// RUN: sed 's/, quern.target = "sm_80"//' %s | quern-opt -split-input-file '-quern-precision=precision=bf16 weight-copies=false' | FileCheck %s --check-prefix=PLAIN
 // RUN: sed 's/, quern.target = "sm_80"//' %s | quern-opt -split-input-file -quern-precision=precision=auto | FileCheck %s --check-prefix=HOST-AUTO
 
 // A program for a GPU that trains: activations are bf16; the parameter is cast once, whole, outside of the loop, and its
@@ -39,6 +40,13 @@
 // HOST:            kernel.gemm %[[CARRIED]], %[[Z]] into {{.*}} {transpose_a} : (tensor<?x8xbf16>, tensor<?x8xbf16>, tensor<8x8xf32>) -> tensor<8x8xf32>
 // HOST-AUTO-LABEL: func.func @train(
 // HOST-AUTO-NOT:   bf16
+
+// Without copies of weights, products take the weights themselves.
+
+// PLAIN-LABEL: func.func @train(
+// PLAIN:         scf.for
+// PLAIN:           %[[SLICE:.*]] = tensor.extract_slice {{.*}} : tensor<2x8x8xf32> to tensor<8x8xf32>
+// PLAIN:           kernel.gemm {{.*}}, %[[SLICE]] into {{.*}} : (tensor<?x8xbf16>, tensor<8x8xf32>, tensor<?x8xbf16>) -> tensor<?x8xbf16>
 func.func @train(%arg0: memref<?x8xf32>, %arg1: memref<2x8x8xf32> {quern.role = "parameter"},
     %arg2: memref<2x8x8xf32> {quern.role = "gradient"}) attributes {quern.program, quern.target = "sm_80"} {
   %c0 = arith.constant 0 : index

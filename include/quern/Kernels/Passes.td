@@ -286,8 +286,9 @@ def Precision : Pass<"quern-precision", "::mlir::ModuleOp"> {
     Activations are what kernels make of a batch. In training there are many of them, kept for the backward pass; in other programs
     a CPU has them in its caches, where rounding would cost instructions and save nothing. Weights that are trained stay f32, and
     products of activations take copies of them in bf16, which are made once a step: so both factors are of one type, as matrix
-    instructions want them (a GPU's; on processors with AVX512-BF16 `vdpbf16ps`), and every target multiplies the same numbers. A GPU
-    takes such copies of all other f32 factors too; a CPU widens what it loads. Of programs that do not train, weights are
+    instructions want them (a GPU's; on processors with AVX512-BF16 `vdpbf16ps`). A GPU takes such copies of all other f32 factors too; a CPU
+    widens what it loads. On processors that do not multiply bf16 by such an instruction a copy would cost time and memory and save
+    nothing: there `weight-copies=false` leaves the weights themselves, unrounded, to the products. Of programs that do not train, weights are
     those parameters that a program only reads as factors of products and as tables of embeddings: they become arguments of type bf16,
     which the runtime rounds once, and kernels widen what they load; so does a decoder, which is bound by reading weights, read half
     the bytes. All else, such as the weights of norms, biases, moments, gradients of parameters, statistics, logits and losses, stays
@@ -306,7 +307,10 @@ def Precision : Pass<"quern-precision", "::mlir::ModuleOp"> {
       %1 = kernel.gemm %x, %w into %0 : (tensor<?x768xbf16>, tensor<768x3072xbf16>, tensor<?x3072xbf16>) -> tensor<?x3072xbf16>
     ```
   }];
-  let options = [Option<"precision", "precision", "std::string", /*default=*/"\"auto\"", "f32, bf16 or auto">];
+  let options = [
+    Option<"precision", "precision", "std::string", /*default=*/"\"auto\"", "f32, bf16 or auto">,
+    Option<"weightCopies", "weight-copies", "bool", /*default=*/"true",
+        "on a CPU, programs that train multiply copies of weights in bf16">];
   let statistics = [Statistic<"numPrograms", "programs", "programs that store something in bf16">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::tensor::TensorDialect"];
 }
