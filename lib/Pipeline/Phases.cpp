@@ -57,8 +57,7 @@ static void buildPrecision(OpPassManager &manager, const Options &options) {
   bool copiesWeights = machine ? machine->usesBf16Dot : true;
   if (!machine)
     llvm::consumeError(machine.takeError());
-  manager.addPass(
-      kernels::createPrecision({isStored ? options.precision : "f32", copiesWeights}));
+  manager.addPass(kernels::createPrecision({isStored ? options.precision : "f32", copiesWeights}));
   kernels::addTargetPasses(manager);
 }
 
