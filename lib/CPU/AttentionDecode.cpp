@@ -36,7 +36,7 @@ class Decode {
 public:
   Decode(kernel::AttentionOp op, kernel::AttentionOp::Adaptor in, Emission &e)
       : in(in), t(e, in.getQ(), in.getK(), in.getV(), in.getMask(), in.getLengths(), in.getOffset(),
-                  op.getCausal()),
+                  op.getCausal(), /*queryTiles=*/2, /*keysOfTile=*/64),
         e(e), b(e.builder), loc(e.loc), v(t.v), scale(op.getScale().convertToDouble()),
         repeat(t.heads / t.groups) {}
 
@@ -203,7 +203,7 @@ void Decode::piece(Value batchIndex, Value group, Value from, Value to, Value sl
     Value query = rowAt(e, in.getQ(), {batchIndex, zero, head(group, i)});
     e.forLoop(zero, e.index(t.paddedKeyWidth), t.lanes, [&](Value column) {
       Value x = v.load(query, column, t.columnMask(column, t.keyWidth));
-      t.store(v.mul(x, v.splat(scale)), queryTile, i, column);
+      t.store(v.mul(x, v.splat(scale * t.scoreUnit())), queryTile, i, column);
     });
   });
   e.forLoop(from, to, tileKeys, [&](Value firstKey) {
@@ -243,7 +243,7 @@ void Decode::combine(Value batchIndex, Value group, Value firstSlot) {
       v.store(v.mul(output, inverse), target, column, t.columnMask(column, t.valueWidth));
     });
     if (in.getOutputs().size() > 1) {
-      Value logSumExp = v.add(largest, math::LogOp::create(b, loc, sum));
+      Value logSumExp = t.logSumExp(largest, sum);
       Value first = vector::ConstantMaskOp::create(
           b, loc, VectorType::get({t.lanes}, b.getI1Type()), ArrayRef<int64_t>{1});
       v.store(t.select(empty, v.splat(-infinity), logSumExp),
