@@ -29,13 +29,15 @@ class Forward {
 public:
   Forward(kernel::AttentionOp op, kernel::AttentionOp::Adaptor in, Emission &e)
       : in(in), t(e, in.getQ(), in.getK(), in.getV(), in.getMask(), in.getLengths(), in.getOffset(),
-                  op.getCausal()),
+                  op.getCausal(), /*queryTiles=*/2, /*keysOfTile=*/64),
         e(e), b(e.builder), loc(e.loc), v(t.v), scale(op.getScale().convertToDouble()) {}
 
   void run();
 
 private:
-  void block(Value batchIndex, Value head, Value firstQuery);
+  Value unitQueries();
+  void block(Value batchIndex, Value head, Value firstQuery, Value count);
+  void start(Value batchIndex, Value head, Value firstQuery, Value count);
   void scores(const AttentionTiles::ScoreTile &s);
   void finish(Value batchIndex, Value head, Value firstQuery, Value count);
 
@@ -48,7 +50,8 @@ private:
   double scale;
 
   // Tiles in private scratch. The output is transposed: [width, queries].
-  Value queryTile, transposedQueries, keyTile, valueTile, scoreTile, output;
+  Value transposedQueries, keyTile, valueTile, scoreTile, output;
+  Value rowTile;    ///< as many rows of queries or of the output as a vector has lanes
   Value statistics; ///< rows: maxima m, sums l; columns: queries
 };
 
@@ -84,19 +87,20 @@ void Forward::scores(const AttentionTiles::ScoreTile &s) {
     rescale.push_back(t.exponential(before[j], shift[j]));
     sums.push_back(v.mul(t.load(statistics, one, columnOf(j)), rescale[j]));
   }
-  sums = e.forLoop(zero, s.rows, rows / 2, sums, [&](Value row, ValueRange carried) {
-    SmallVector<Value> next(carried);
-    for (int64_t i = 0; i < rows / 2; ++i)
-      for (int64_t j = 0; j < vectors; ++j) {
-        Value at = t.add(row, i), where = t.add(s.column, j * t.lanes);
-        Value p = t.exponential(t.load(s.tile, at, where), shift[j]);
-        t.store(p, s.tile, at, where);
-        next[j] = v.add(next[j], p);
+  // One vector of queries after the other: the constants of an exponential need most registers.
+  for (int64_t j = 0; j < vectors; ++j) {
+    Value where = t.add(s.column, j * t.lanes);
+    Value sum = e.forLoop(zero, s.rows, rows / 2, sums[j], [&](Value row, ValueRange carried) {
+      Value next = carried[0];
+      for (int64_t i = 0; i < rows / 2; ++i) {
+        Value p = t.exponential(t.load(s.tile, t.add(row, i), where), shift[j]);
+        t.store(p, s.tile, t.add(row, i), where);
+        next = v.add(next, p);
       }
-    return next;
-  });
-  for (int64_t j = 0; j < vectors; ++j)
-    t.store(sums[j], statistics, one, columnOf(j));
+      return SmallVector<Value>{next};
+    })[0];
+    t.store(sum, statistics, one, columnOf(j));
+  }
 
   // O^T = O^T rescaled + V^T P^T
   e.forLoop(zero, e.index(t.paddedValueWidth), rows, [&](Value row) {
@@ -122,55 +126,62 @@ void Forward::finish(Value batchIndex, Value head, Value firstQuery, Value count
   Value result = in.getOutputs()[0];
   Value logSumExp =
       in.getOutputs().size() > 1 ? rowAt(e, in.getOutputs()[1], {batchIndex, head}) : Value();
-  e.forLoop(zero, count, t.lanes, [&](Value row) {
-    Value sum = t.load(statistics, one, row);
+  e.forLoop(zero, count, t.lanes, [&](Value first) {
+    Value sum = t.load(statistics, one, first);
     Value empty = t.equals(sum, 0.0);
     Value inverse = t.select(empty, v.splat(0.0), v.div(v.splat(1.0), sum));
+    Value left = t.subtract(count, first);
     if (logSumExp) {
-      Value value = v.add(t.load(statistics, zero, row), math::LogOp::create(b, loc, sum));
-      Value left = t.subtract(count, row);
+      Value value = t.logSumExp(t.load(statistics, zero, first), sum);
       Value inside = vector::CreateMaskOp::create(b, loc, VectorType::get({t.lanes}, b.getI1Type()),
                                                   ValueRange{left});
-      v.store(t.select(empty, v.splat(-infinity), value), logSumExp, t.add(firstQuery, row),
+      v.store(t.select(empty, v.splat(-infinity), value), logSumExp, t.add(firstQuery, first),
               inside);
     }
     e.forLoop(zero, e.index(t.paddedValueWidth), t.lanes, [&](Value column) {
       SmallVector<Value> block;
       for (int64_t i = 0; i < t.lanes; ++i)
-        block.push_back(v.mul(t.load(output, t.add(column, i), row), inverse));
+        block.push_back(v.mul(t.load(output, t.add(column, i), first), inverse));
       block = t.transposeBlock(block);
       for (int64_t i = 0; i < t.lanes; ++i)
-        t.store(block[i], queryTile, t.add(row, i), column);
+        t.store(block[i], rowTile, e.index(i), column);
     });
-  });
-  e.forLoop(zero, count, 1, [&](Value row) {
-    Value target = rowAt(e, result, {batchIndex, t.add(firstQuery, row), head});
-    e.forLoop(zero, e.index(t.paddedValueWidth), t.lanes, [&](Value column) {
-      v.store(t.load(queryTile, row, column), target, column, t.columnMask(column, t.valueWidth));
+    e.forLoop(zero, t.minimum(left, e.index(t.lanes)), 1, [&](Value row) {
+      Value query = t.add(t.add(firstQuery, first), row);
+      Value target = rowAt(e, result, {batchIndex, query, head});
+      e.forLoop(zero, e.index(t.paddedValueWidth), t.lanes, [&](Value column) {
+        v.store(t.load(rowTile, row, column), target, column, t.columnMask(column, t.valueWidth));
+      });
     });
   });
 }
 
-void Forward::block(Value batchIndex, Value head, Value firstQuery) {
-  Value zero = e.index(0);
-  Value count = t.minimum(e.index(t.blockQueries), t.subtract(t.queries, firstQuery));
-  Value group = b.createOrFold<arith::DivUIOp>(loc, head, e.index(t.heads / t.groups));
-  t.packRows(queryTile, t.blockQueries, in.getQ(), batchIndex, firstQuery, count, head, t.keyWidth,
-             v.splat(scale));
-  t.transpose(queryTile, transposedQueries, t.blockQueries, t.paddedKeyWidth);
-  t.zero(output, zero, t.paddedValueWidth, t.blockQueries);
-  e.forLoop(zero, e.index(t.blockQueries), t.lanes, [&](Value column) {
-    t.store(v.splat(-infinity), statistics, zero, column);
-    t.store(v.splat(0.0), statistics, e.index(1), column);
+/// Queries of a block, their output, maxima and sums before the first key.
+void Forward::start(Value batchIndex, Value head, Value firstQuery, Value count) {
+  Value zero = e.index(0), lanes = e.index(t.lanes), padded = t.roundUp(count, t.microQueries);
+  e.forLoop(zero, padded, t.lanes, [&](Value first) {
+    Value rows = t.minimum(lanes, t.maximum(zero, t.subtract(count, first)));
+    t.packRows(rowTile, lanes, in.getQ(), batchIndex, t.add(firstQuery, first), rows, head,
+               t.keyWidth, v.splat(scale * t.scoreUnit()));
+    t.transpose(rowTile, transposedQueries, lanes, t.paddedKeyWidth, first);
+    t.store(v.splat(-infinity), statistics, zero, first);
+    t.store(v.splat(0.0), statistics, e.index(1), first);
   });
+  t.zero(output, zero, e.index(t.paddedValueWidth), padded);
+}
+
+void Forward::block(Value batchIndex, Value head, Value firstQuery, Value count) {
+  Value zero = e.index(0);
+  Value group = b.createOrFold<arith::DivUIOp>(loc, head, e.index(t.heads / t.groups));
+  start(batchIndex, head, firstQuery, count);
   Value visible = t.visibleKeys(batchIndex);
   Value end = t.visibleKeysUntil(visible, t.add(firstQuery, count));
   e.forLoop(zero, end, t.blockKeys, [&](Value firstKey) {
     Value keyCount = t.minimum(e.index(t.blockKeys), t.subtract(end, firstKey));
-    t.packRows(keyTile, t.blockKeys, in.getK(), batchIndex, firstKey, keyCount, group, t.keyWidth);
-    t.packRows(valueTile, t.blockKeys, in.getV(), batchIndex, firstKey, keyCount, group,
-               t.valueWidth);
-    e.forLoop(zero, e.index(t.blockQueries), t.microQueries, [&](Value column) {
+    Value rows = t.roundUp(keyCount, t.microRows);
+    t.packRows(keyTile, rows, in.getK(), batchIndex, firstKey, keyCount, group, t.keyWidth);
+    t.packRows(valueTile, rows, in.getV(), batchIndex, firstKey, keyCount, group, t.valueWidth);
+    e.forLoop(zero, count, t.microQueries, [&](Value column) {
       AttentionTiles::ScoreTile s;
       s.tile = scoreTile;
       s.column = zero;
@@ -188,9 +199,22 @@ void Forward::block(Value batchIndex, Value head, Value firstQuery) {
   finish(batchIndex, head, firstQuery, count);
 }
 
+/// The queries of a unit of work: as many as tiles hold, but so few that there are units for many
+/// threads, unless a unit would do little more than copy keys and values.
+Value Forward::unitQueries() {
+  constexpr int64_t enough = 32, fewest = 64;
+  Value size = e.index(std::min(t.blockQueries, fewest));
+  Value rows = mulIndex(e, t.batch, e.index(t.heads));
+  for (int64_t larger = 2 * fewest; larger <= t.blockQueries; larger *= 2) {
+    Value units = mulIndex(e, rows, ceilDiv(e, t.queries, e.index(larger)));
+    Value few = t.less(units, e.index(enough));
+    size = b.createOrFold<arith::SelectOp>(loc, few, size, e.index(larger));
+  }
+  return size;
+}
+
 void Forward::run() {
-  int64_t width = std::max(t.paddedKeyWidth, t.paddedValueWidth);
-  queryTile = t.tile(t.blockQueries, width);
+  rowTile = t.tile(t.lanes, std::max(t.paddedKeyWidth, t.paddedValueWidth));
   transposedQueries = t.tile(t.paddedKeyWidth, t.blockQueries);
   keyTile = t.tile(t.blockKeys, t.paddedKeyWidth);
   valueTile = t.tile(t.blockKeys, t.paddedValueWidth);
@@ -198,7 +222,7 @@ void Forward::run() {
   output = t.tile(t.paddedValueWidth, t.blockQueries);
   statistics = t.tile(2, t.blockQueries);
 
-  Value size = e.index(t.blockQueries);
+  Value size = unitQueries();
   Value blocks = ceilDiv(e, t.queries, size);
   Value units = mulIndex(e, mulIndex(e, t.batch, e.index(t.heads)), blocks);
   e.forUnits(units, [&](Value unit) {
@@ -210,7 +234,8 @@ void Forward::run() {
     Value odd = b.createOrFold<arith::AndIOp>(loc, at[2], e.index(1));
     Value isOdd = b.createOrFold<arith::CmpIOp>(loc, arith::CmpIPredicate::ne, odd, e.index(0));
     Value index = b.createOrFold<arith::SelectOp>(loc, isOdd, fromEnd, half);
-    block(at[0], at[1], mulIndex(e, index, size));
+    Value firstQuery = mulIndex(e, index, size);
+    block(at[0], at[1], firstQuery, t.minimum(size, t.subtract(t.queries, firstQuery)));
   });
 }
 

@@ -12,6 +12,9 @@
 //
 //   P = exp(scale K Q^T + mask - lse)      dV += P dO
 //   dS = P * (V dO^T - D)                  dK += dS (scale Q)      dQ += dS^T K (scaled at the end)
+//
+// The tile of (scale Q) has the factor of AttentionTiles::scoreUnit, which dK loses when it is
+// added.
 
 #include "AttentionTiles.h"
 #include "Emitters.h"
@@ -32,7 +35,7 @@ class Backward {
 public:
   Backward(kernel::AttentionBackwardOp op, kernel::AttentionBackwardOp::Adaptor in, Emission &e)
       : in(in), t(e, in.getQ(), in.getK(), in.getV(), in.getMask(), in.getLengths(), Value(),
-                  op.getCausal()),
+                  op.getCausal(), /*queryTiles=*/5, /*keysOfTile=*/32),
         e(e), b(e.builder), loc(e.loc), v(t.v), scale(op.getScale().convertToDouble()) {}
 
   void run();
@@ -42,6 +45,14 @@ private:
   struct Pass {
     Value from, to;
     Value keyGradients, queryGradients; ///< i1; null: these are
+  };
+
+  /// dK or dV, and what it is computed from.
+  struct KeyGradient {
+    Value gradient, window; ///< where it is summed: in memory, or in a window of keys
+    Value weights, rows;    ///< [keys, queries], [queries, width]
+    int64_t width;
+    double factor;
   };
 
   void clear(Value gradient, Value batchIndex, Value group, int64_t width);
@@ -54,9 +65,8 @@ private:
   void keyTiles(Value batchIndex, Value group, Value head, Value firstQuery, Value count,
                 const Pass &pass);
   void scores(const AttentionTiles::ScoreTile &s);
-  void keyGradient(Value gradient, Value window, Value weights, Value rows, int64_t width,
-                   Value batchIndex, Value group, Value firstKey, Value keyCount, Value firstQuery,
-                   Value count, const Pass &pass);
+  void keyGradient(const KeyGradient &g, Value batchIndex, Value group, Value firstKey,
+                   Value keyCount, Value firstQuery, Value count, const Pass &pass);
   void queryGradient(Value firstKey, Value keyCount, Value firstQuery, Value count);
 
   /// Register tiles over `width` columns: as wide as the width allows.
@@ -99,7 +109,7 @@ void Backward::loadStatistics(Value batchIndex, Value head, Value firstQuery, Va
   Value firstLane = vector::ConstantMaskOp::create(
       b, loc, VectorType::get({t.lanes}, b.getI1Type()), ArrayRef<int64_t>{1});
   Value none = v.splat(-std::numeric_limits<double>::infinity());
-  e.forLoop(zero, e.index(t.blockQueries), t.lanes, [&](Value column) {
+  e.forLoop(zero, t.roundUp(count, t.microQueries), t.lanes, [&](Value column) {
     Value left = t.maximum(t.subtract(count, column), zero);
     Value inside = vector::CreateMaskOp::create(b, loc, VectorType::get({t.lanes}, b.getI1Type()),
                                                 ValueRange{left});
@@ -107,7 +117,8 @@ void Backward::loadStatistics(Value batchIndex, Value head, Value firstQuery, Va
     Value at = t.minimum(t.add(firstQuery, column), t.queries);
     Value value = v.load(logSumExp, at, inside);
     Value empty = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OEQ, value, none);
-    t.store(arith::SelectOp::create(b, loc, empty, v.splat(0.0), value), statistics, zero, column);
+    value = v.mul(value, v.splat(t.scoreUnit()));
+    t.store(t.select(empty, v.splat(0.0), value), statistics, zero, column);
     t.store(v.splat(0.0), statistics, one, column);
   });
   e.forLoop(zero, count, 1, [&](Value row) {
@@ -158,45 +169,49 @@ void Backward::scores(const AttentionTiles::ScoreTile &s) {
   });
 }
 
-/// gradient[keys of the tile], or the window's rows of them, += weights x rows: dV from P and dO,
-/// dK from dS and Q.
-void Backward::keyGradient(Value gradient, Value window, Value weights, Value tile, int64_t width,
-                           Value batchIndex, Value group, Value firstKey, Value keyCount,
-                           Value firstQuery, Value count, const Pass &pass) {
-  int64_t padded = llvm::alignTo(width, t.lanes), vectors = vectorsOver(padded);
+/// gradient[keys of the tile], or the window's rows of them, += factor * weights x rows: dV from P
+/// and dO, dK from dS and Q.
+void Backward::keyGradient(const KeyGradient &g, Value batchIndex, Value group, Value firstKey,
+                           Value keyCount, Value firstQuery, Value count, const Pass &pass) {
+  int64_t padded = llvm::alignTo(g.width, t.lanes), vectors = vectorsOver(padded);
   int64_t rows = t.microRows;
-  Value zero = e.index(0);
-  e.forLoop(zero, keyCount, rows, [&](Value row) {
-    // Queries before the first of these keys do not see them.
-    Value from = zero;
-    if (t.causal)
-      from = t.maximum(zero, t.subtract(t.add(firstKey, row), firstQuery));
-    e.forLoop(zero, e.index(padded), vectors * t.lanes, [&](Value column) {
+  Value zero = e.index(0), factor = v.splat(g.factor);
+  // Columns outside: a strip of them stays in the first-level cache for all keys.
+  e.forLoop(zero, e.index(padded), vectors * t.lanes, [&](Value column) {
+    auto columnOf = [&](int64_t j) { return t.add(column, j * t.lanes); };
+    e.forLoop(zero, keyCount, rows, [&](Value row) {
+      // Queries before the first of these keys do not see them.
+      Value from = zero;
+      if (t.causal)
+        from = t.maximum(zero, t.subtract(t.add(firstKey, row), firstQuery));
       SmallVector<Value> sums(rows * vectors, v.splat(0.0));
       sums = t.multiply(
           sums, rows, vectors, from, count,
           [&](Value k, int64_t i) -> Value {
-            return memref::LoadOp::create(b, loc, weights, ValueRange{t.add(row, i), k});
+            return memref::LoadOp::create(b, loc, g.weights, ValueRange{t.add(row, i), k});
           },
-          [&](Value k, int64_t j) { return t.load(tile, k, t.add(column, j * t.lanes)); });
+          [&](Value k, int64_t j) { return t.load(g.rows, k, columnOf(j)); });
+      auto gain = [&](int64_t i, int64_t j, Value before) {
+        Value sum = sums[i * vectors + j];
+        return g.factor == 1.0 ? v.add(before, sum) : v.fma(sum, factor, before);
+      };
       for (int64_t i = 0; i < rows; ++i) {
         Value key = t.add(row, i);
-        if (window) {
+        if (g.window) {
           // Rows past the last key gain nothing that anyone reads.
           Value place = t.add(t.subtract(firstKey, pass.from), key);
-          for (int64_t j = 0; j < vectors; ++j) {
-            Value at = t.add(column, j * t.lanes);
-            t.store(v.add(t.load(window, place, at), sums[i * vectors + j]), window, place, at);
-          }
+          for (int64_t j = 0; j < vectors; ++j)
+            t.store(gain(i, j, t.load(g.window, place, columnOf(j))), g.window, place, columnOf(j));
           continue;
         }
-        Value exists = t.less(key, keyCount);
-        Value target = rowAt(e, gradient, {batchIndex, t.add(firstKey, key), group});
-        for (int64_t j = 0; j < vectors; ++j) {
-          Value at = t.add(column, j * t.lanes);
-          Value mask = t.columnMask(at, width, exists);
-          v.store(v.add(v.load(target, at, mask), sums[i * vectors + j]), target, at, mask);
-        }
+        // A branch, as stores under a mask are slow where a vector is whole.
+        t.when(t.less(key, keyCount), [&] {
+          Value target = rowAt(e, g.gradient, {batchIndex, t.add(firstKey, key), group});
+          for (int64_t j = 0; j < vectors; ++j) {
+            Value mask = t.columnMask(columnOf(j), g.width);
+            v.store(gain(i, j, v.load(target, columnOf(j), mask)), target, columnOf(j), mask);
+          }
+        });
       }
     });
   });
@@ -239,10 +254,10 @@ void Backward::keyTiles(Value batchIndex, Value group, Value head, Value firstQu
   };
   e.forLoop(pass.from, end, t.blockKeys, [&](Value firstKey) {
     Value keyCount = t.minimum(e.index(t.blockKeys), t.subtract(end, firstKey));
-    t.packRows(keyTile, t.blockKeys, in.getK(), batchIndex, firstKey, keyCount, group, t.keyWidth);
-    t.packRows(valueTile, t.blockKeys, in.getV(), batchIndex, firstKey, keyCount, group,
-               t.valueWidth);
-    e.forLoop(zero, e.index(t.blockQueries), t.microQueries, [&](Value column) {
+    Value rows = t.roundUp(keyCount, t.microRows);
+    t.packRows(keyTile, rows, in.getK(), batchIndex, firstKey, keyCount, group, t.keyWidth);
+    t.packRows(valueTile, rows, in.getV(), batchIndex, firstKey, keyCount, group, t.valueWidth);
+    e.forLoop(zero, count, t.microQueries, [&](Value column) {
       AttentionTiles::ScoreTile s;
       s.tile = probabilities;
       s.column = column;
@@ -257,10 +272,11 @@ void Backward::keyTiles(Value batchIndex, Value group, Value head, Value firstQu
       scores(s);
     });
     where(pass.keyGradients, [&] {
-      keyGradient(in.getOutputs()[2], valueWindow, probabilities, outputTile, t.valueWidth,
+      keyGradient({in.getOutputs()[2], valueWindow, probabilities, outputTile, t.valueWidth, 1.0},
                   batchIndex, group, firstKey, keyCount, firstQuery, count, pass);
-      keyGradient(in.getOutputs()[1], keyWindow, scoreGradients, queryTile, t.keyWidth, batchIndex,
-                  group, firstKey, keyCount, firstQuery, count, pass);
+      keyGradient(
+          {in.getOutputs()[1], keyWindow, scoreGradients, queryTile, t.keyWidth, 1 / t.scoreUnit()},
+          batchIndex, group, firstKey, keyCount, firstQuery, count, pass);
     });
     where(pass.queryGradients, [&] { queryGradient(firstKey, keyCount, firstQuery, count); });
   });
@@ -270,14 +286,14 @@ void Backward::block(Value batchIndex, Value group, Value head, Value firstQuery
                      const Pass &pass) {
   Value zero = e.index(0);
   Value count = t.minimum(e.index(t.blockQueries), t.subtract(t.queries, firstQuery));
-  t.packRows(queryTile, t.blockQueries, in.getQ(), batchIndex, firstQuery, count, head, t.keyWidth,
-             v.splat(scale));
-  t.transpose(queryTile, transposedQueries, t.blockQueries, t.paddedKeyWidth);
-  t.packRows(outputTile, t.blockQueries, in.getGradient(), batchIndex, firstQuery, count, head,
-             t.valueWidth);
-  t.transpose(outputTile, transposedOutputs, t.blockQueries, t.paddedValueWidth);
+  Value rows = t.roundUp(count, t.microQueries);
+  t.packRows(queryTile, rows, in.getQ(), batchIndex, firstQuery, count, head, t.keyWidth,
+             v.splat(scale * t.scoreUnit()));
+  t.transpose(queryTile, transposedQueries, rows, t.paddedKeyWidth, zero);
+  t.packRows(outputTile, rows, in.getGradient(), batchIndex, firstQuery, count, head, t.valueWidth);
+  t.transpose(outputTile, transposedOutputs, rows, t.paddedValueWidth, zero);
   loadStatistics(batchIndex, head, firstQuery, count);
-  t.zero(queryGradients, zero, t.blockQueries, t.paddedKeyWidth);
+  t.zero(queryGradients, zero, rows, e.index(t.paddedKeyWidth));
   keyTiles(batchIndex, group, head, firstQuery, count, pass);
   Value factor = v.splat(scale);
   // A pass without gradients of queries leaves zeros, which the pass that has them overwrites.

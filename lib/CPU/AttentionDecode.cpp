@@ -35,8 +35,9 @@ constexpr int64_t keysOfPiece = 128; ///< at least: a piece must be worth its ov
 class Decode {
 public:
   Decode(const DecodeAttention &in, Emission &e)
-      : in(in), t(e, in.q, in.keys, in.values, in.mask, in.lengths, in.offset, in.causal), e(e),
-        b(e.builder), loc(e.loc), v(t.v), scale(in.scale), repeat(t.heads / t.groups) {}
+      : in(in), t(e, in.q, in.keys, in.values, in.mask, in.lengths, in.offset, in.causal,
+                  /*queryTiles=*/2, /*keysOfTile=*/64),
+        e(e), b(e.builder), loc(e.loc), v(t.v), scale(in.scale), repeat(t.heads / t.groups) {}
 
   void run();
 
@@ -212,7 +213,7 @@ void Decode::piece(Value batchIndex, Value group, Value from, Value to, Value sl
     Value query = rowAt(e, in.q, {batchIndex, zero, head(group, i)});
     e.forLoop(zero, e.index(t.paddedKeyWidth), t.lanes, [&](Value column) {
       Value x = v.load(query, column, t.columnMask(column, t.keyWidth));
-      t.store(v.mul(x, v.splat(scale)), queryTile, i, column);
+      t.store(v.mul(x, v.splat(scale * t.scoreUnit())), queryTile, i, column);
     });
   });
   e.forLoop(from, to, tileKeys, [&](Value firstKey) {
@@ -252,7 +253,7 @@ void Decode::combine(Value batchIndex, Value group, Value firstSlot) {
       v.store(v.mul(output, inverse), target, column, t.columnMask(column, t.valueWidth));
     });
     if (in.logSumExp) {
-      Value logSumExp = v.add(largest, math::LogOp::create(b, loc, sum));
+      Value logSumExp = t.logSumExp(largest, sum);
       Value first = vector::ConstantMaskOp::create(
           b, loc, VectorType::get({t.lanes}, b.getI1Type()), ArrayRef<int64_t>{1});
       v.store(t.select(empty, v.splat(-infinity), logSumExp),

@@ -7,6 +7,7 @@
 
 #include "AttentionTiles.h"
 
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -37,7 +38,8 @@ LogicalResult checkAttention(Operation *op, ValueRange operands, Value q, Value 
 }
 
 AttentionTiles::AttentionTiles(Emission &e, Value q, Value k, Value value, Value mask,
-                               Value lengths, Value offset, bool causal)
+                               Value lengths, Value offset, bool causal, int64_t queryTiles,
+                               int64_t keysOfTile)
     : e(e), b(e.builder), loc(e.loc),
       v(e, computeType(cast<MemRefType>(q.getType()).getElementType())), lanes(v.lanes), mask(mask),
       lengths(lengths), causal(causal), offset(loadOffset(e, offset)) {
@@ -58,9 +60,13 @@ AttentionTiles::AttentionTiles(Emission &e, Value q, Value k, Value value, Value
   microVectors = 2;
   microRows = std::min<int64_t>(manyRegisters ? 8 : 4, lanes);
   microQueries = microVectors * lanes;
-  bool wide = std::max(paddedKeyWidth, paddedValueWidth) > 128;
-  blockKeys = wide ? 32 : 64;
-  blockQueries = std::max<int64_t>(wide ? 32 : 64, microQueries);
+  int64_t widest = std::max(paddedKeyWidth, paddedValueWidth);
+  blockKeys = widest > 128 ? 32 : keysOfTile;
+  // Each tile of keys is copied once for all queries of a block, and meets all tiles of them, which
+  // should stay in the second-level cache.
+  int64_t bytes = std::min<int64_t>(e.machine.l2Bytes, 512 << 10) / 2;
+  int64_t most = bytes / elementBytes(v.compute) / (queryTiles * widest);
+  blockQueries = std::clamp<int64_t>(llvm::alignDown(most, 64), 64, 256);
   // Short sequences need no more than they have.
   if (!ShapedType::isDynamic(size(q, 1)))
     blockQueries = std::min<int64_t>(blockQueries,
@@ -68,7 +74,9 @@ AttentionTiles::AttentionTiles(Emission &e, Value q, Value k, Value value, Value
 }
 
 Value AttentionTiles::tile(int64_t rows, int64_t columns) {
-  return e.privateScratch(MemRefType::get({rows, columns}, v.compute));
+  int64_t line = 64 / elementBytes(v.compute);
+  int64_t lines = llvm::divideCeil(columns, line) | 1;
+  return e.privateScratch(MemRefType::get({rows, lines * line}, v.compute));
 }
 Value AttentionTiles::load(Value tile, Value row, Value column) {
   return vector::LoadOp::create(b, loc, v.type, tile, ValueRange{row, column});
@@ -76,9 +84,9 @@ Value AttentionTiles::load(Value tile, Value row, Value column) {
 void AttentionTiles::store(Value value, Value tile, Value row, Value column) {
   vector::StoreOp::create(b, loc, value, tile, ValueRange{row, column});
 }
-void AttentionTiles::zero(Value tile, Value firstRow, int64_t rows, int64_t columns) {
-  e.forLoop(firstRow, e.index(rows), 1, [&](Value row) {
-    e.forLoop(e.index(0), e.index(columns), lanes,
+void AttentionTiles::zero(Value tile, Value firstRow, Value endRow, Value columns) {
+  e.forLoop(firstRow, endRow, 1, [&](Value row) {
+    e.forLoop(e.index(0), columns, lanes,
               [&](Value column) { store(v.splat(0.0), tile, row, column); });
   });
 }
@@ -130,7 +138,7 @@ Value AttentionTiles::columnMask(Value column, int64_t width, Value valid) {
                                       ValueRange{left});
 }
 
-void AttentionTiles::packRows(Value tile, int64_t rows, Value x, Value batchIndex, Value first,
+void AttentionTiles::packRows(Value tile, Value rows, Value x, Value batchIndex, Value first,
                               Value count, Value head, int64_t width, Value scale) {
   int64_t padded = llvm::alignTo(width, lanes);
   e.forLoop(e.index(0), count, 1, [&](Value row) {
@@ -140,7 +148,7 @@ void AttentionTiles::packRows(Value tile, int64_t rows, Value x, Value batchInde
       store(scale ? v.mul(value, scale) : value, tile, row, column);
     });
   });
-  zero(tile, count, rows, padded);
+  zero(tile, count, rows, e.index(padded));
 }
 
 SmallVector<Value> AttentionTiles::transposeBlock(SmallVector<Value> rows) {
@@ -162,15 +170,15 @@ SmallVector<Value> AttentionTiles::transposeBlock(SmallVector<Value> rows) {
   return rows;
 }
 
-void AttentionTiles::transpose(Value from, Value to, int64_t rows, int64_t width) {
-  e.forLoop(e.index(0), e.index(rows), lanes, [&](Value row) {
+void AttentionTiles::transpose(Value from, Value to, Value rows, int64_t width, Value firstColumn) {
+  e.forLoop(e.index(0), rows, lanes, [&](Value row) {
     e.forLoop(e.index(0), e.index(width), lanes, [&](Value column) {
       SmallVector<Value> block;
       for (int64_t i = 0; i < lanes; ++i)
         block.push_back(load(from, add(row, i), column));
       block = transposeBlock(block);
       for (int64_t i = 0; i < lanes; ++i)
-        store(block[i], to, add(column, i), row);
+        store(block[i], to, add(column, i), add(firstColumn, row));
     });
   });
 }
@@ -310,7 +318,13 @@ Value AttentionTiles::select(Value condition, Value a, Value c) {
 Value AttentionTiles::exponential(Value x, Value shift) {
   // exp2 is the shorter code. (x - shift) first: the other order overflows with a mask of -1e38.
   constexpr double log2E = 1.4426950408889634;
-  return v.exp2NonPositive(v.mul(v.sub(x, shift), v.splat(log2E)));
+  Value difference = v.sub(x, shift);
+  return v.exp2NonPositive(mask ? v.mul(difference, v.splat(log2E)) : difference);
+}
+
+Value AttentionTiles::logSumExp(Value maximum, Value sum) {
+  Value logarithm = math::LogOp::create(b, loc, sum);
+  return v.fma(maximum, v.splat(1 / scoreUnit()), logarithm);
 }
 
 } // namespace quern::cpu

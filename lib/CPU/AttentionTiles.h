@@ -25,8 +25,11 @@ namespace quern::cpu {
 /// What forward and backward share: the problem's sizes, the tiles' sizes, and how to fill tiles.
 class AttentionTiles {
 public:
+  /// `queryTiles`: how many tiles hold a row for each query; `keysOfTile`: keys of a tile, where a
+  /// head is not wide.
   AttentionTiles(Emission &e, mlir::Value q, mlir::Value k, mlir::Value v, mlir::Value mask,
-                 mlir::Value lengths, mlir::Value offset, bool causal);
+                 mlir::Value lengths, mlir::Value offset, bool causal, int64_t queryTiles,
+                 int64_t keysOfTile);
 
   Emission &e;
   mlir::OpBuilder &b;
@@ -43,17 +46,18 @@ public:
 
   // The tiles: sizes are multiples of the lanes.
   int64_t paddedKeyWidth, paddedValueWidth;
-  int64_t blockQueries; ///< queries of a unit of work
+  int64_t blockQueries; ///< queries of a unit of work, at most
   int64_t blockKeys;    ///< keys of a tile
   int64_t microRows;    ///< rows of a register tile
   int64_t microVectors; ///< vectors of a register tile
   int64_t microQueries; ///< queries of a register tile of scores
 
-  /// A [rows, columns] tile in private scratch.
+  /// A [rows, columns] tile in private scratch. Its rows lie an odd number of cache lines apart, so
+  /// that a narrow strip of it spreads over all sets of a cache.
   mlir::Value tile(int64_t rows, int64_t columns);
   mlir::Value load(mlir::Value tile, mlir::Value row, mlir::Value column);
   void store(mlir::Value value, mlir::Value tile, mlir::Value row, mlir::Value column);
-  void zero(mlir::Value tile, mlir::Value firstRow, int64_t rows, int64_t columns);
+  void zero(mlir::Value tile, mlir::Value firstRow, mlir::Value endRow, mlir::Value columns);
 
   mlir::Value add(mlir::Value a, mlir::Value b) { return addIndex(e, a, b); }
   mlir::Value add(mlir::Value a, int64_t b) { return b ? addIndex(e, a, e.index(b)) : a; }
@@ -79,14 +83,16 @@ public:
   /// inside. With `valid` (an i1), no lane where it does not hold.
   mlir::Value columnMask(mlir::Value column, int64_t width, mlir::Value valid = {});
 
-  /// Copies `count` rows (x[batchIndex, first + i, head, :], `width` elements) into a dense tile of
-  /// `rows` rows; the rest of the tile becomes 0.
-  void packRows(mlir::Value tile, int64_t rows, mlir::Value x, mlir::Value batchIndex,
+  /// Copies `count` rows (x[batchIndex, first + i, head, :], `width` elements) into a tile; rows
+  /// from there to `rows` become 0.
+  void packRows(mlir::Value tile, mlir::Value rows, mlir::Value x, mlir::Value batchIndex,
                 mlir::Value first, mlir::Value count, mlir::Value head, int64_t width,
                 mlir::Value scale = {});
 
-  /// Transposes a dense tile of `rows` rows and `width` (padded) columns.
-  void transpose(mlir::Value from, mlir::Value to, int64_t rows, int64_t width);
+  /// Transposes a tile of `rows` rows and `width` (padded) columns; rows become columns from
+  /// `firstColumn` on.
+  void transpose(mlir::Value from, mlir::Value to, mlir::Value rows, int64_t width,
+                 mlir::Value firstColumn);
 
   /// The `lanes` x `lanes` matrix with these rows, transposed.
   llvm::SmallVector<mlir::Value> transposeBlock(llvm::SmallVector<mlir::Value> rows);
@@ -123,8 +129,14 @@ public:
   mlir::Value equals(mlir::Value a, double value);
   mlir::Value select(mlir::Value condition, mlir::Value a, mlir::Value b);
 
-  /// e^(x - shift), for vectors.
+  /// Without a mask, scores are logarithms to the base 2: `scale` of the queries has a factor of
+  /// log2(e), which saves a multiplication in each exponential. A mask may have numbers so large
+  /// that this factor makes them infinite; with one, scores are natural logarithms.
+  double scoreUnit() const { return mask ? 1.0 : 1.4426950408889634; }
+  /// e^(x - shift) of scores in that unit, for vectors.
   mlir::Value exponential(mlir::Value x, mlir::Value shift);
+  /// log(e^maximum * sum), natural, from a maximum in that unit.
+  mlir::Value logSumExp(mlir::Value maximum, mlir::Value sum);
 };
 
 /// Attention of one query a sequence, over a cache of keys and values.

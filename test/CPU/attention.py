@@ -223,6 +223,10 @@ def cases():
     yield Case([(2, 35, 35, 0)], H=4, G=2, D=16, mask="BHTS", lengths=True, causal=True)
     yield Case([(1, 5, 40, 0), (1, 5, 40, 30), (2, 70, 300, 100)], H=2, D=32, causal=True, offset=True)
     yield Case([(1, 9, 9, 0)], H=2, D=32, causal=True, lse=False)
+    # Blocks of queries: one row less and more than one; units of 256 queries, and of 64 where there are few heads.
+    yield Case([(1, 255, 255, 0), (1, 257, 257, 0), (1, 530, 530, 0)], H=1, D=64, causal=True)
+    yield Case([(2, 513, 513, 0)], H=8, G=2, D=8, causal=True, static=True)
+    yield Case([(1, 129, 129, 0)], H=2, D=128, causal=True, fused=True, static=True)
     yield Case([(2, 1, 1, 0), (2, 1, 64, 63), (1, 1, 300, 200)], H=6, G=2, D=64, causal=True, offset=True, lse=False)
     # Decoding: pieces of keys, more sequences than one round takes, no key at all.
     yield Case([(2, 1, 1, 0), (2, 1, 64, 63), (1, 1, 1000, 999), (1, 1, 1000, 770)], H=6, G=2, D=64, causal=True,

@@ -52,7 +52,8 @@ public:
   /// alone. Its size must be static, so that the size of the arena stays a closed formula.
   mlir::Value sharedScratch(mlir::MemRefType type);
 
-  /// Memory of this thread alone, 64-byte aligned, on its stack: keep it under 512 KiB in all.
+  /// Memory of this thread alone, 64-byte aligned, on its stack: keep it under 1 MiB in all, a
+  /// quarter of what OpenMP's threads have.
   mlir::Value privateScratch(mlir::MemRefType type);
 
   /// Bytes of shared scratch that this kernel has asked for.
