@@ -27,7 +27,12 @@ static double log2EOf(Vectors &v) {
 }
 
 bool BlockedExponentials::canTake(Value matrix) {
-  return !ShapedType::isDynamic(cast<MemRefType>(matrix.getType()).getShape().back());
+  auto type = cast<MemRefType>(matrix.getType());
+  int64_t columns = type.getShape().back();
+  // A row that waits for its factor is on the stack of its thread.
+  constexpr int64_t longestUnrounded = 256 << 10; // 1 MiB of f32
+  return !ShapedType::isDynamic(columns) &&
+         (type.getElementTypeBitWidth() > 16 || columns <= longestUnrounded);
 }
 
 BlockedExponentials::BlockedExponentials(Vectors &v, Value matrix)
