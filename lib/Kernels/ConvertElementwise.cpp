@@ -37,7 +37,6 @@ struct Scalar {
   Scalar operator*(double c) const { return *this * constant(c); }
   Scalar operator-() const { return with(arith::NegFOp::create(*b, loc, value)); }
 };
-Scalar operator-(double c, Scalar x) { return x.constant(c) - x; }
 Scalar operator/(double c, Scalar x) { return x.constant(c) / x; }
 Scalar exp(Scalar x) { return x.with(math::ExpOp::create(*x.b, x.loc, x.value)); }
 Scalar erf(Scalar x) { return x.with(math::ErfOp::create(*x.b, x.loc, x.value)); }
@@ -45,6 +44,17 @@ Scalar erf(Scalar x) { return x.with(math::ErfOp::create(*x.b, x.loc, x.value));
 const double sqrt2OverPi = std::sqrt(2.0 / M_PI);
 
 Scalar sigmoid(Scalar x) { return 1.0 / (exp(-x) + 1.0); }
+
+/// s(v) = 1 / (1 + e) and 1 - s(v) = e s(v) with e = exp(-v): 1 - s would lose its digits where s
+/// is near 1. Beyond 1e30, where s vanishes beside every sum, e stops, for inf * 0 is no number.
+std::pair<Scalar, Scalar> sigmoidAndRest(Scalar e) {
+  Value most = e.constant(1e30).value;
+  Value less = arith::CmpFOp::create(*e.b, e.loc, arith::CmpFPredicate::OLT, e.value, most);
+  e = e.with(arith::SelectOp::create(*e.b, e.loc, less, e.value, most));
+  Scalar s = 1.0 / (e + 1.0);
+  return {s, e * s};
+}
+
 // (1 + tanh(u)) / 2 = sigmoid(2u): cheaper than tanh, and exact where 1 + tanh(u) cancels.
 Scalar geluTanhExponential(Scalar x) {
   return exp((x * x * (-2 * 0.044715 * sqrt2OverPi) + -2 * sqrt2OverPi) * x);
@@ -60,15 +70,15 @@ Scalar relu(Scalar x) {
 std::optional<Scalar> derivative(StringRef function, Scalar x) {
   if (function == "gelu_tanh") {
     // s + x s' with s' = s (1 - s) (2u)'
-    Scalar s = 1.0 / (geluTanhExponential(x) + 1.0);
+    auto [s, rest] = sigmoidAndRest(geluTanhExponential(x));
     Scalar slope = x * x * (6 * 0.044715 * sqrt2OverPi) + 2 * sqrt2OverPi;
-    return s * (x * (1.0 - s) * slope + 1.0);
+    return s * (x * rest * slope + 1.0);
   }
   if (function == "gelu")
     return (erf(x * M_SQRT1_2) + 1.0) * 0.5 + x * exp(x * x * -0.5) * (1.0 / std::sqrt(2 * M_PI));
   if (function == "silu") {
-    Scalar s = sigmoid(x);
-    return s * (x * (1.0 - s) + 1.0);
+    auto [s, rest] = sigmoidAndRest(exp(-x));
+    return s * (x * rest + 1.0);
   }
   if (function == "relu") {
     Value zero = x.constant(0.0).value;

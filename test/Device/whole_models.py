@@ -42,12 +42,12 @@ def data(name):
 
 def golden_models():
     return {name: Model(name, new, [goldens.PROGRAMS, "--target=nvidia", "--precision=f32", *GPU_CODE])
-            for name, new in goldens.MODELS.items()}
+            for name, (new, _) in goldens.MODELS.items()}
 
 
 def check_goldens(models):
     for name, model in models.items():
-        goldens.try_model(data(name), model, 2 if QUICK else 20)
+        goldens.try_model(data(name), model, 2 if QUICK else 20, goldens.MODELS[name][1])
 
 
 # The same programs on the processor --------------------------------------------------------------

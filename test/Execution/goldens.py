@@ -32,13 +32,17 @@ def difference(got, expected):
     return np.abs(got.astype(np.float64) - expected).max()
 
 
-# By the name of their files.
-MODELS = {"gpt_nano_sort_pretrained": NANO, "llama_stories260k_pretrained": STORIES}
+# By the name of their files: how `quern new` makes the model, and how far from the golden's may be the losses of training steps, and
+# all and single numbers of a weight after them, of how far it moved (root mean square and largest).
+# The first golden's second step multiplies its loss by 4000, and with it what rounding did. Float32 in PyTorch 2.15 is 2.8e-4, 0.0070
+# and 0.108 off there; ours, of weights moved by one unit in the last place, up to 4.7e-4, 0.0089 and 0.140.
+MODELS = {"gpt_nano_sort_pretrained": (NANO, (8.4e-4, 0.021, 0.32)), "llama_stories260k_pretrained": (STORIES, (1e-4, 5e-4, 0.05))}
 PROGRAMS = "--programs=forward,loss,gradients,train_step"
 
 
-def try_model(case, model, steps):
-    """`case` is the path of a golden without its ending."""
+def try_model(case, model, steps, allowed):
+    """`case` is the path of a golden without its ending; `allowed` is as in MODELS."""
+    of_losses, of_weights, of_numbers = allowed
     golden, info = read(case + ".safetensors"), json.load(open(case + ".json", encoding="utf-8"))
     names = [name[2:] for name in golden if name.startswith("w.")]
     weights = {name: golden["w." + name] for name in names}
@@ -51,33 +55,33 @@ def try_model(case, model, steps):
     results = model.run("gradients", inputs, weights)
     check(abs(results["loss"] - info["loss"]) <= 1e-6 * info["loss"] + 1e-8, f"{case}: loss {results['loss']}, not {info['loss']}")
     largest = max(np.abs(golden["grad." + name]).max() for name in names)
-    allowed = 3 * info["f32_vs_f64_max_grad_diff_over_global_max_abs_grad"]
+    of_gradients = 3 * info["f32_vs_f64_max_grad_diff_over_global_max_abs_grad"]
     for name in names:
         error = difference(results["gradient." + name], golden["grad." + name]) / largest
-        check(error <= allowed, f"{case}: gradient of {name} differs by {error}, more than {allowed}")
+        check(error <= of_gradients, f"{case}: gradient of {name} differs by {error}, more than {of_gradients}")
 
     results = model.run("train_step", inputs, weights, [*ADAMW, "--steps", str(steps)])
     for step, (got, expected) in enumerate(zip(results["loss"], info["loss_curve"][: steps + 1], strict=True)):
-        # The first step's loss rises a ten-thousandfold in one golden: rounding grows with it.
-        check(abs(got - expected) <= 1e-4 * expected + 1e-5, f"{case}: loss {got} after {step} steps, not {expected}")
+        check(abs(got - expected) <= of_losses * expected + 1e-5, f"{case}: loss {got} after {step} steps, not {expected}")
     for name in names if steps == 20 else []:  # the golden has weights after all of them
         got, expected, start = results[name], golden["after." + name], weights[name]
         if name.endswith("attn.c_attn.bias"):
             # Keys' biases have no gradient; what Adam makes of its rounding errors means nothing.
             keep = np.r_[0 : len(got) // 3, 2 * len(got) // 3 : len(got)]
             got, expected, start = got[keep], expected[keep], start[keep]
-        moved = np.abs(expected - start).max()
-        error = difference(got, expected) / moved
-        check(error <= 0.05, f"{case}: {name} differs by {error} of how far it moved")
+        error = difference(got, expected) / np.abs(expected - start).max()
+        check(error <= of_numbers, f"{case}: a number of {name} differs by {error} of how far it moved")
+        error = np.linalg.norm(got.astype(np.float64) - expected) / np.linalg.norm(expected - start)
+        check(error <= of_weights, f"{case}: {name} differs by {error} of how far it moved")
     print(case, "agrees")
 
 
 def main():
     goldens, temporary, *options = sys.argv[1:]
     steps = int(options.pop(0).partition("=")[2]) if options and options[0].startswith("--steps=") else 20
-    for name, new in MODELS.items():
+    for name, (new, allowed) in MODELS.items():
         model = Model(os.path.join(temporary, name), new, [PROGRAMS, *options])
-        try_model(os.path.join(goldens, name), model, steps)
+        try_model(os.path.join(goldens, name), model, steps, allowed)
 
 
 if __name__ == "__main__":
