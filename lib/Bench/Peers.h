@@ -47,8 +47,9 @@ llvm::Error tryOpenBLAS(int threads, double seconds);
 
 /// oneDNN from a shared library; null where there is none.
 std::unique_ptr<Peer> findOneDNN();
-/// PyTorch of this Python; the error is what Python said.
-llvm::Expected<std::unique_ptr<Peer>> findTorch(const std::string &python);
+/// PyTorch of the settings' Python, as it executes programs or as torch.compile compiles them; the
+/// error is what Python said. `settings` must outlive it.
+llvm::Expected<std::unique_ptr<Peer>> findTorch(const Settings &settings, bool compiles);
 /// llm.c of this checkout, compiled; the error tells what is missing, or what the compiler said.
 llvm::Expected<std::unique_ptr<Peer>> findLlmc(const std::string &checkout);
 
