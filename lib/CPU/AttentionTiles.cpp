@@ -63,8 +63,8 @@ AttentionTiles::AttentionTiles(Emission &e, Value q, Value k, Value value, Value
   int64_t widest = std::max(paddedKeyWidth, paddedValueWidth);
   blockKeys = widest > 128 ? 32 : keysOfTile;
   // Each tile of keys is copied once for all queries of a block, and meets all tiles of them, which
-  // should stay in the second-level cache.
-  int64_t bytes = std::min<int64_t>(e.machine.l2Bytes, 512 << 10) / 2;
+  // should stay in the second-level cache. Not all of a unit's are in use at a time.
+  int64_t bytes = std::min<int64_t>(e.machine.l2Bytes, 512 << 10);
   int64_t most = bytes / elementBytes(v.compute) / (queryTiles * widest);
   blockQueries = std::clamp<int64_t>(llvm::alignDown(most, 64), 64, 256);
   // Short sequences need no more than they have.

@@ -35,6 +35,9 @@ public:
 
   mlir::Type type() const { return llvm::cast<mlir::MemRefType>(flat.getType()).getElementType(); }
 
+  /// Whether it is rows that all lie equally far apart.
+  bool hasRows() const { return !panel && dimensions.size() <= 1; }
+
   /// Where a row starts in `flat`; not of a matrix in panels.
   mlir::Value position(Emission &e, mlir::Value row) const;
 
@@ -184,12 +187,13 @@ private:
   mlir::Value columns;
 };
 
-/// Packed panels: those of A stand `pitch` elements apart; one of B, which starts at `bPosition`
-/// (null: 0); a tile of C.
+/// Packed panels: those of A stand `pitch` elements apart, unless the micro-kernel reads the rows
+/// of `rowsOfA` where they lie; one of B, which starts at `bPosition` (null: 0); a tile of C.
 struct Panels {
   mlir::Value a, b, product;
   int64_t pitch = 0;
   mlir::Value bPosition = {};
+  const Matrix *rowsOfA = nullptr;
 };
 
 /// Multiplies panels [from, to) of A, the first of which starts at `position` and holds `firstRow`

@@ -114,21 +114,21 @@ void store(Emission &e, Value vector, Value memref, Value position, Value mask, 
     vector::StoreOp::create(e.builder, e.loc, vector, memref, ValueRange{position});
 }
 
-SmallVector<Value> multiplyPanels(Emission &e, const RegisterTile &tile, Value a, Value aPosition,
-                                  Value b, Value bPosition, Value depth) {
+/// What multiplyPanels and multiplyRows have in common: `element(step, i)` loads an element of A.
+static SmallVector<Value> multiply(Emission &e, const RegisterTile &tile, Value b, Value bPosition,
+                                   Value depth,
+                                   llvm::function_ref<Value(Value step, int64_t i)> element) {
   Value zero = splat(e, tile.vector, 0);
   SmallVector<Value> none(tile.rows * tile.vectors, zero);
   VectorType type = tile.panelVector();
   Value steps = ceilDivide(e, depth, tile.stepDepth());
   return e.forLoop(e.index(0), steps, 1, none, [&](Value step, ValueRange sums) {
-    Value aStep = add(e, aPosition, mul(e, step, tile.rows));
     Value bStep = add(e, bPosition, mul(e, step, tile.columns()));
     SmallVector<Value> columns, next;
     for (int64_t j = 0; j < tile.vectors; ++j)
       columns.push_back(load(e, type, b, add(e, bStep, j * tile.lanes)));
     for (int64_t i = 0; i < tile.rows; ++i) {
-      Value element = memref::LoadOp::create(e.builder, e.loc, a, ValueRange{add(e, aStep, i)});
-      Value row = vector::BroadcastOp::create(e.builder, e.loc, type, element);
+      Value row = vector::BroadcastOp::create(e.builder, e.loc, type, element(step, i));
       for (int64_t j = 0; j < tile.vectors; ++j) {
         Value sum = sums[i * tile.vectors + j];
         next.push_back(tile.pairs ? addDotProducts(e, row, columns[j], sum)
@@ -136,6 +136,21 @@ SmallVector<Value> multiplyPanels(Emission &e, const RegisterTile &tile, Value a
       }
     }
     return next;
+  });
+}
+
+SmallVector<Value> multiplyPanels(Emission &e, const RegisterTile &tile, Value a, Value aPosition,
+                                  Value b, Value bPosition, Value depth) {
+  return multiply(e, tile, b, bPosition, depth, [&](Value step, int64_t i) -> Value {
+    Value aStep = add(e, aPosition, mul(e, step, tile.rows));
+    return memref::LoadOp::create(e.builder, e.loc, a, ValueRange{add(e, aStep, i)});
+  });
+}
+
+SmallVector<Value> multiplyRows(Emission &e, const RegisterTile &tile, Value a,
+                                ArrayRef<Value> aPositions, Value b, Value bPosition, Value depth) {
+  return multiply(e, tile, b, bPosition, depth, [&](Value step, int64_t i) -> Value {
+    return memref::LoadOp::create(e.builder, e.loc, a, ValueRange{add(e, aPositions[i], step)});
   });
 }
 

@@ -82,6 +82,12 @@ llvm::SmallVector<mlir::Value> multiplyPanels(Emission &e, const RegisterTile &t
                                               mlir::Value aPosition, mlir::Value b,
                                               mlir::Value bPosition, mlir::Value depth);
 
+/// The same with rows of `a` that lie in memory as they are: from `aPositions`, as many as the tile
+/// has. Not of pairs.
+llvm::SmallVector<mlir::Value> multiplyRows(Emission &e, const RegisterTile &tile, mlir::Value a,
+                                            llvm::ArrayRef<mlir::Value> aPositions, mlir::Value b,
+                                            mlir::Value bPosition, mlir::Value depth);
+
 } // namespace quern::cpu
 
 #endif // QUERN_LIB_CPU_MICROKERNEL_H

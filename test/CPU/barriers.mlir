@@ -5,29 +5,29 @@
 !x = memref<9x32xf32>
 !w = memref<32x32xf32>
 
-// Two products of one activation: none waits. Their scratch memory is apart.
+// Two products of one activation: none waits. Their scratch memory, which holds it transposed, is apart.
 // CHECK-LABEL: func.func private @independent.threads
 // CHECK: call @kernel.gemm.0(%arg0, %arg1, %arg3, %[[SCRATCH:arg[0-9]+]],
 // CHECK-NOT: omp.barrier
 // CHECK: %[[APART:.*]] = memref.view %[[SCRATCH]]
 // CHECK-NEXT: call @kernel.gemm.0(%arg0, %arg2, %arg4, %[[APART]],
 // CHECK-NEXT: return
-func.func @independent(%x: !x, %v: !w, %w: !w, %y: !x, %z: !x) {
-  kernel.gemm %x, %v into %y : (!x, !w, !x) -> ()
-  kernel.gemm %x, %w into %z : (!x, !w, !x) -> ()
+func.func @independent(%x: memref<32x9xf32>, %v: !w, %w: !w, %y: !x, %z: !x) {
+  kernel.gemm %x, %v into %y {transpose_a} : (memref<32x9xf32>, !w, !x) -> ()
+  kernel.gemm %x, %w into %z {transpose_a} : (memref<32x9xf32>, !w, !x) -> ()
   return
 }
 
 // Read after write, write after read, write after write; through views.
 // CHECK-LABEL: func.func private @dependent.threads
-// CHECK: call @kernel.gemm.0(%arg0, %arg1, %arg2
+// CHECK: call @kernel.gemm.1(%arg0, %arg1, %arg2
 // CHECK-NEXT: %{{.*}} = memref.subview
 // CHECK-NEXT: omp.barrier
-// CHECK-NEXT: call @kernel.gemm.1({{.*}}, %arg1, %arg3
+// CHECK-NEXT: call @kernel.gemm.2({{.*}}, %arg1, %arg3
 // CHECK-NEXT: omp.barrier
-// CHECK-NEXT: call @kernel.gemm.0(%arg3, %arg1, %arg2
+// CHECK-NEXT: call @kernel.gemm.1(%arg3, %arg1, %arg2
 // CHECK-NEXT: omp.barrier
-// CHECK-NEXT: call @kernel.gemm.0(%arg0, %arg1, %arg2
+// CHECK-NEXT: call @kernel.gemm.1(%arg0, %arg1, %arg2
 // CHECK-NEXT: return
 func.func @dependent(%x: !x, %w: !w, %y: !x, %z: !x) {
   kernel.gemm %x, %w into %y : (!x, !w, !x) -> ()
