@@ -25,7 +25,7 @@ constexpr char script[] = R"(
 import sys, time
 import torch
 work, threads, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-sizes = [int(x) for x in sys.argv[4:]]
+words = sys.argv[4:]
 torch.set_num_threads(threads)
 
 def best(once):
@@ -38,13 +38,13 @@ def best(once):
     return least
 
 if work == "gemm":
-    m, n, k, ta, tb = sizes
+    m, n, k, ta, tb = map(int, words)
     a = torch.randn(k, m).t() if ta else torch.randn(m, k)
     b = torch.randn(n, k).t() if tb else torch.randn(k, n)
     c = torch.empty(m, n)
     print(best(lambda: torch.mm(a, b, out=c)))
 elif work == "attention":
-    batch, length, heads, groups, size, backward = sizes
+    batch, length, heads, groups, size, backward = map(int, words)
     make = lambda h: torch.randn(batch, h, length, size, requires_grad=bool(backward))
     q, k, v = make(heads), make(groups), make(groups)
     attend = lambda: torch.nn.functional.scaled_dot_product_attention(
@@ -71,9 +71,9 @@ def train():
     from torch.nn import functional as F
     layers, heads, width, vocabulary, context, bias = {
         "gpt2": (12, 12, 768, 50257, 1024, True), "gpt2-48": (48, 12, 768, 50257, 1024, True),
-        "nano": (4, 4, 128, 256, 64, False)}[sys.argv[4]]
-    batch, length = int(sys.argv[5]), int(sys.argv[6])
-    clip, narrow, compiled = (word == "1" for word in sys.argv[7:])
+        "nano": (4, 4, 128, 256, 64, False)}[words[0]]
+    batch, length = map(int, words[1:3])
+    clip, narrow, compiled = (word == "1" for word in words[3:])
 
     class Block(nn.Module):
         def __init__(self):
