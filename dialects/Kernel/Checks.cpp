@@ -7,15 +7,19 @@
 
 #include "Checks.h"
 
+#include "mlir/IR/Diagnostics.h"
+
 using namespace mlir;
 
 namespace quern::kernel {
 
 LogicalResult outputsBetween(Operation *op, ValueRange outputs, size_t least, size_t most) {
-  if (outputs.size() < least || outputs.size() > most)
-    return op->emitOpError("takes ")
-           << least << " to " << most << " outputs, not " << outputs.size();
-  return success();
+  if (outputs.size() >= least && outputs.size() <= most)
+    return success();
+  InFlightDiagnostic error = op->emitOpError("takes ") << least;
+  if (most != least)
+    error << " to " << most;
+  return error << (most == 1 ? " output" : " outputs") << ", not " << outputs.size();
 }
 
 LogicalResult sameShape(Operation *op, Value a, Value b, StringRef what) {
