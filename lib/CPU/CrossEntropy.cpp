@@ -29,25 +29,26 @@ namespace {
 /// One kernel over rows of logits.
 class CrossEntropy {
 public:
-  CrossEntropy(Emission &e, Value logits, Value targets, int64_t ignoreIndex)
+  /// With `factor` (seed / count), the logits become their gradient.
+  CrossEntropy(Emission &e, Value logits, Value targets, int64_t ignoreIndex, Value factor = {})
       : e(e), b(e.builder), v(e, computeType(cast<MemRefType>(logits.getType()).getElementType())),
-        targets(targets), ignoreIndex(ignoreIndex) {
+        targets(targets), factor(factor), ignoreIndex(ignoreIndex) {
     int64_t rank = cast<MemRefType>(logits.getType()).getRank();
     columns = e.dim(logits, rank - 1);
     rows = e.leadingSize(logits, rank - 1);
     matrix = mergeRows(e, logits);
     if (BlockedExponentials::canTake(matrix))
-      blocks.emplace(v, matrix);
+      blocks.emplace(v, matrix, /*replaces=*/static_cast<bool>(factor));
     f64 = b.getF64Type();
     for (int64_t i = 0; i + 1 < rank; ++i)
       sizes.push_back(e.dim(logits, i));
   }
 
-  /// Writes the loss; with `factor` (seed / count) also replaces the logits by their gradient.
-  void run(Value count, Value loss, Value factor);
+  /// Writes the loss, and the gradient if there is a factor.
+  void run(Value count, Value loss);
 
 private:
-  Value rowLoss(Value row, Value factor);
+  Value rowLoss(Value row);
   Value toF64(Value value) {
     return value.getType() == f64 ? value : arith::ExtFOp::create(b, e.loc, f64, value).getResult();
   }
@@ -55,7 +56,7 @@ private:
   Emission &e;
   OpBuilder &b;
   Vectors v;
-  Value targets, columns, rows, matrix;
+  Value targets, factor, columns, rows, matrix;
   int64_t ignoreIndex;
   Type f64;
   SmallVector<Value> sizes;
@@ -63,7 +64,7 @@ private:
 };
 
 /// The negative log-likelihood of one row in f64, 0 where its target is ignored.
-Value CrossEntropy::rowLoss(Value row, Value factor) {
+Value CrossEntropy::rowLoss(Value row) {
   Location loc = e.loc;
   Value target = memref::LoadOp::create(b, loc, targets, delinearize(e, row, sizes));
   Value ignored =
@@ -81,8 +82,7 @@ Value CrossEntropy::rowLoss(Value row, Value factor) {
   Value chosen = memref::LoadOp::create(b, loc, logits, ValueRange{safe});
   if (chosen.getType() != v.compute)
     chosen = arith::ExtFOp::create(b, loc, v.compute, chosen);
-  RowSum total = blocks ? blocks->sum(logits, /*replace=*/static_cast<bool>(factor))
-                        : rowSumOfExponentials(v, logits, columns);
+  RowSum total = blocks ? blocks->sum(logits) : rowSumOfExponentials(v, logits, columns);
   Value logSumExp;
   if (blocks) {
     logSumExp = blocks->logarithm(total);
@@ -137,7 +137,7 @@ Value CrossEntropy::rowLoss(Value row, Value factor) {
   return conditional.getResult(0);
 }
 
-void CrossEntropy::run(Value count, Value loss, Value factor) {
+void CrossEntropy::run(Value count, Value loss) {
   Location loc = e.loc;
   Value partials = e.sharedScratch(MemRefType::get({lossBlocks}, f64));
   Value zero = arith::ConstantOp::create(b, loc, b.getF64FloatAttr(0.0));
@@ -150,7 +150,7 @@ void CrossEntropy::run(Value count, Value loss, Value factor) {
     Value from = start(block), to = start(addIndex(e, block, e.index(1)));
     Value sum = e.forLoop(from, to, 1, zero, [&](Value row, ValueRange carried) {
       return SmallVector<Value>{
-          arith::AddFOp::create(b, loc, carried[0], rowLoss(row, factor)).getResult()};
+          arith::AddFOp::create(b, loc, carried[0], rowLoss(row)).getResult()};
     })[0];
     memref::StoreOp::create(b, loc, sum, partials, ValueRange{block});
   });
@@ -205,7 +205,7 @@ LogicalResult emit(kernel::CrossEntropyOp op, ValueRange operands, Emission &e) 
     return failure();
   kernel::CrossEntropyOp::Adaptor in(operands, op);
   CrossEntropy kernel(e, in.getLogits(), in.getTargets(), op.getIgnoreIndex());
-  kernel.run(in.getCount(), in.getOutputs()[0], Value());
+  kernel.run(in.getCount(), in.getOutputs()[0]);
   return success();
 }
 
@@ -217,8 +217,8 @@ LogicalResult emit(kernel::CrossEntropyGradientOp op, ValueRange operands, Emiss
   Type compute = computeType(cast<MemRefType>(logits.getType()).getElementType());
   Value factor = arith::DivFOp::create(e.builder, e.loc, loadScalar(e, in.getSeed(), compute),
                                        loadScalar(e, in.getCount(), compute));
-  CrossEntropy kernel(e, logits, in.getTargets(), op.getIgnoreIndex());
-  kernel.run(in.getCount(), in.getOutputs()[0], factor);
+  CrossEntropy kernel(e, logits, in.getTargets(), op.getIgnoreIndex(), factor);
+  kernel.run(in.getCount(), in.getOutputs()[0]);
   return success();
 }
 

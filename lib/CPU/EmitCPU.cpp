@@ -143,6 +143,8 @@ void Emitter::placeBarriers(const Turns &few, const Turns &many, Value isFew) {
     if (llvm::is_contained(few.barriers(), op))
       continue;
     rewriter.setInsertionPoint(op);
+    // An empty branch rather than a negation: copies are chosen by this very value, and LLVM then
+    // knows on either side which they are, which it does not from the opposite comparison.
     auto conditional = scf::IfOp::create(rewriter, op->getLoc(), TypeRange(), isFew,
                                          /*addThenBlock=*/true, /*addElseBlock=*/true);
     rewriter.setInsertionPointToStart(conditional.thenBlock());

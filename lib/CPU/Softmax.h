@@ -37,13 +37,13 @@ mlir::Value finiteShift(Vectors &v, mlir::Value largest);
 /// subtraction and the reduction by ln 2. Numbers below -2.3e38 count as -infinity.
 class BlockedExponentials {
 public:
-  /// For the rows of `matrix`.
-  BlockedExponentials(Vectors &v, mlir::Value matrix);
+  /// For the rows of `matrix`. `replaces`: what is summed is kept for `scale`.
+  BlockedExponentials(Vectors &v, mlir::Value matrix, bool replaces);
   static bool canTake(mlir::Value matrix);
 
-  /// The sum of 2^(x / ln 2 - maximum), where `maximum` is that of x / ln 2. With `replace`, the
-  /// same with the maximum of its block is kept for `scale`, in the place of x if it fits.
-  RowSum sum(mlir::Value row, bool replace);
+  /// The sum of 2^(x / ln 2 - maximum), where `maximum` is that of x / ln 2. What is kept has the
+  /// maximum of its block instead, and is in the place of x if it fits.
+  RowSum sum(mlir::Value row);
 
   /// The log-sum-exp of a row, an f64.
   mlir::Value logarithm(const RowSum &total);
@@ -56,8 +56,9 @@ public:
 
 private:
   Vectors &v;
+  bool replaces;
   mlir::Value columns, maxima;
-  mlir::Value unrounded; ///< a row in the type that is computed in; null: x has it
+  mlir::Value unrounded; ///< a row in the type that is computed in; null: x has it, or none is kept
   int64_t size, count;
 };
 

@@ -35,19 +35,20 @@ bool BlockedExponentials::canTake(Value matrix) {
          (type.getElementTypeBitWidth() > 16 || columns <= longestUnrounded);
 }
 
-BlockedExponentials::BlockedExponentials(Vectors &v, Value matrix)
-    : v(v), columns(v.emission.dim(matrix, cast<MemRefType>(matrix.getType()).getRank() - 1)) {
+BlockedExponentials::BlockedExponentials(Vectors &v, Value matrix, bool replaces)
+    : v(v), replaces(replaces),
+      columns(v.emission.dim(matrix, cast<MemRefType>(matrix.getType()).getRank() - 1)) {
   Emission &e = v.emission;
   int64_t step = 4 * v.lanes; // as `sums` and `largestOf` take them
   size = std::max<int64_t>(step,
                            llvm::alignDown(e.machine.l1Bytes / 4 / elementBytes(v.compute), step));
   count = llvm::divideCeil(*constantOf(columns), size);
   maxima = e.privateScratch(MemRefType::get({std::max<int64_t>(count, 1)}, v.compute));
-  if (cast<MemRefType>(matrix.getType()).getElementType() != v.compute)
+  if (replaces && cast<MemRefType>(matrix.getType()).getElementType() != v.compute)
     unrounded = e.privateScratch(MemRefType::get({*constantOf(columns)}, v.compute));
 }
 
-RowSum BlockedExponentials::sum(Value row, bool replace) {
+RowSum BlockedExponentials::sum(Value row) {
   Emission &e = v.emission;
   OpBuilder &b = e.builder;
   Location loc = e.loc;
@@ -73,7 +74,7 @@ RowSum BlockedExponentials::sum(Value row, bool replace) {
             from, to, 1,
             [&](Value column, Value mask) {
               Value y = v.exp2NonPositive(v.fma(v.load(row, column, mask), factors, shift));
-              if (replace)
+              if (replaces)
                 v.store(y, unrounded ? unrounded : row, column, mask);
               return SmallVector<Value>{y};
             },

@@ -78,11 +78,10 @@ bool Turns::isSameThread(const Access &before, const Access &after) const {
          copies.rowsOf(c, few) < fewRows;
 }
 
-Turns::Turns(func::FuncOp program, llvm::function_ref<int64_t(Operation *)> scratchBytes,
-             const OwnCopies &copies, bool few)
-    : scratchOf(scratchBytes), copies(copies), few(few) {
+Turns::Turns(func::FuncOp program, ScratchBytes scratchBytes, const OwnCopies &copies, bool few)
+    : copies(copies), few(few) {
   for (Block &block : program.getBody())
-    visit(block);
+    visit(block, scratchBytes);
 }
 
 void Turns::wait(Operation *op) {
@@ -93,13 +92,13 @@ void Turns::wait(Operation *op) {
   pendingScratch = 0;
 }
 
-void Turns::visitKernel(Operation *kernel) {
+void Turns::visitKernel(Operation *kernel, int64_t scratchBytes) {
   auto inits = cast<DestinationStyleOpInterface>(kernel);
   SmallVector<Access> accesses;
   for (OpOperand &operand : kernel->getOpOperands())
     if (isa<MemRefType>(operand.get().getType()) && !copies.isOwn(operand.get(), few))
       accesses.emplace_back(operand.get(), kernel, inits.isDpsInit(&operand));
-  int64_t scratch = llvm::alignTo(scratchOf(kernel), scratchAlignment);
+  int64_t scratch = llvm::alignTo(scratchBytes, scratchAlignment);
   bool waits = pendingScratch && pendingScratch + scratch > scratchBudget;
   for (const Access &access : accesses)
     for (const Access &before : pending)
@@ -115,10 +114,10 @@ void Turns::visitKernel(Operation *kernel) {
     pending.clear();
 }
 
-void Turns::visit(Block &block) {
+void Turns::visit(Block &block, ScratchBytes scratchBytes) {
   for (Operation &op : block) {
     if (emission::isKernel(&op)) {
-      visitKernel(&op);
+      visitKernel(&op, scratchBytes(&op));
       continue;
     }
     if (op.getNumRegions()) {
@@ -126,7 +125,7 @@ void Turns::visit(Block &block) {
       wait(&op);
       for (Region &region : op.getRegions())
         for (Block &inner : region)
-          visit(inner);
+          visit(inner, scratchBytes);
       continue;
     }
     if (op.hasTrait<OpTrait::IsTerminator>()) {

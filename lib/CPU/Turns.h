@@ -42,11 +42,12 @@ struct Access {
 
 class Turns {
 public:
-  /// `scratchBytes` says how much shared scratch memory a kernel needs: kernels that do not wait
-  /// for each other must not share it. `few`: copies of dynamic size are the threads' own.
-  Turns(mlir::func::FuncOp program,
-        llvm::function_ref<int64_t(mlir::Operation *kernel)> scratchBytes, const OwnCopies &copies,
-        bool few);
+  /// How much shared scratch memory a kernel needs.
+  using ScratchBytes = llvm::function_ref<int64_t(mlir::Operation *kernel)>;
+
+  /// Kernels that do not wait for each other must not share scratch memory. `few`: copies of
+  /// dynamic size are the threads' own.
+  Turns(mlir::func::FuncOp program, ScratchBytes scratchBytes, const OwnCopies &copies, bool few);
 
   /// The ops before which all threads wait for each other, in program order: kernels, loads, ends
   /// of loops.
@@ -57,14 +58,13 @@ public:
   int64_t scratchBytes() const { return mostScratch; }
 
 private:
-  void visit(mlir::Block &block);
-  void visitKernel(mlir::Operation *kernel);
+  void visit(mlir::Block &block, ScratchBytes scratchBytes);
+  void visitKernel(mlir::Operation *kernel, int64_t scratchBytes);
   /// A barrier before `op`, unless nothing is pending.
   void wait(mlir::Operation *op);
   /// Whether whichever thread makes the one access makes the other, to the same elements.
   bool isSameThread(const Access &before, const Access &after) const;
 
-  llvm::function_ref<int64_t(mlir::Operation *)> scratchOf;
   const OwnCopies &copies;
   bool few;
   llvm::SmallVector<mlir::Operation *> waiting;

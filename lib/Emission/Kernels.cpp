@@ -8,12 +8,12 @@
 #include "quern/Emission/Kernels.h"
 #include "dialects/Kernel/Kernel.h"
 #include "quern/Emission/LoopNest.h"
+#include "quern/Kernels/Description.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "llvm/Support/JSON.h"
 
 using namespace mlir;
 
@@ -90,31 +90,18 @@ bool sameKernel(Operation *a, Operation *b) {
 /// Adds the memory to what the description of the program says that its arena is for.
 static void describeScratch(func::FuncOp program, int64_t bytes) {
   auto module = program->getParentOfType<ModuleOp>();
-  auto text = module->getAttrOfType<StringAttr>("quern.model");
-  llvm::Expected<llvm::json::Value> model = llvm::json::parse(text ? text.getValue() : "{}");
+  llvm::Expected<kernels::Description> model = kernels::Description::read(module);
   if (!model)
     return llvm::consumeError(model.takeError()); // the plan of the arena has complained before
-  // A copy for another target bears its name before that of the program.
-  StringRef name = program.getSymName();
-  auto target = program->getAttrOfType<StringAttr>("quern.target");
-  if (target)
-    name = name.drop_front(target.size() + 1);
-  llvm::json::Object *description = model->getAsObject();
-  llvm::json::Array *programs = description ? description->getArray("programs") : nullptr;
-  for (size_t i = 0; programs && i < programs->size(); ++i) {
-    llvm::json::Object *entry = (*programs)[i].getAsObject();
-    if (!entry || entry->getString("name") != name)
-      continue;
-    if (llvm::json::Array *arena = entry->getArray(target ? "device_arena" : "arena"))
-      arena->push_back(llvm::json::Object{
-          {"use", "scratch memory of kernels"},
-          {"bytes", llvm::json::Array{llvm::json::Array{bytes, llvm::json::Object()}}}});
-  }
-  if (!text)
+  llvm::json::Object *described = model->find(program);
+  llvm::StringRef key = program->hasAttr("quern.target") ? "device_arena" : "arena";
+  llvm::json::Array *arena = described ? described->getArray(key) : nullptr;
+  if (!arena)
     return;
-  std::string changed;
-  llvm::raw_string_ostream(changed) << *model;
-  module->setAttr("quern.model", StringAttr::get(program.getContext(), changed));
+  arena->push_back(llvm::json::Object{
+      {"use", "scratch memory of kernels"},
+      {"bytes", llvm::json::Array{llvm::json::Array{bytes, llvm::json::Object()}}}});
+  model->write(module);
 }
 
 void growArena(SymbolTable &symbols, func::FuncOp program, int64_t bytes) {

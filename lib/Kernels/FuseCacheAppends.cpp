@@ -5,12 +5,11 @@
 //
 //===---------------------------------------------------------------------------------------------===//
 
+#include "FuseOnCPU.h"
 #include "dialects/Kernel/Kernel.h"
 #include "quern/Kernels/Passes.h"
 
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/IR/PatternMatch.h"
 
 namespace quern::kernels {
 #define GEN_PASS_DEF_FUSECACHEAPPENDS
@@ -62,15 +61,7 @@ bool fuse(kernel::AttentionOp attention, IRRewriter &rewriter) {
 
 struct FuseCacheAppends : quern::kernels::impl::FuseCacheAppendsBase<FuseCacheAppends> {
   void runOnOperation() override {
-    IRRewriter rewriter(&getContext());
-    for (auto program : getOperation().getOps<func::FuncOp>()) {
-      if (program->hasAttr("quern.target")) // of a GPU
-        continue;
-      SmallVector<kernel::AttentionOp> attentions;
-      program.walk([&](kernel::AttentionOp attention) { attentions.push_back(attention); });
-      for (kernel::AttentionOp attention : attentions)
-        numFused += fuse(attention, rewriter);
-    }
+    numFused += kernels::fuseOnCPU<kernel::AttentionOp>(getOperation(), fuse);
   }
 };
 

@@ -5,12 +5,11 @@
 //
 //===---------------------------------------------------------------------------------------------===//
 
+#include "FuseOnCPU.h"
 #include "dialects/Kernel/Kernel.h"
 #include "quern/Kernels/Passes.h"
 
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/IR/PatternMatch.h"
 
 namespace quern::kernels {
 #define GEN_PASS_DEF_FUSEUPDATES
@@ -116,15 +115,7 @@ bool fuse(kernel::AdamWOp update, IRRewriter &rewriter) {
 
 struct FuseUpdates : quern::kernels::impl::FuseUpdatesBase<FuseUpdates> {
   void runOnOperation() override {
-    IRRewriter rewriter(&getContext());
-    for (auto program : getOperation().getOps<func::FuncOp>()) {
-      if (program->hasAttr("quern.target")) // of a GPU
-        continue;
-      SmallVector<kernel::AdamWOp> updates;
-      program.walk([&](kernel::AdamWOp update) { updates.push_back(update); });
-      for (kernel::AdamWOp update : updates)
-        numFused += fuse(update, rewriter);
-    }
+    numFused += kernels::fuseOnCPU<kernel::AdamWOp>(getOperation(), fuse);
   }
 };
 

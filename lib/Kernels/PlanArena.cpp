@@ -6,6 +6,7 @@
 //===---------------------------------------------------------------------------------------------===//
 
 #include "ArenaUse.h"
+#include "quern/Kernels/Description.h"
 #include "quern/Kernels/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -298,18 +299,6 @@ LogicalResult ArenaPlanner::run(SymbolTable &symbols) {
   return success();
 }
 
-/// The description of one program within that of the model, or null.
-llvm::json::Object *findProgram(llvm::json::Value &model, StringRef name) {
-  llvm::json::Array *programs =
-      model.getAsObject() ? model.getAsObject()->getArray("programs") : nullptr;
-  if (programs)
-    for (llvm::json::Value &program : *programs)
-      if (llvm::json::Object *object = program.getAsObject();
-          object && object->getString("name") == name)
-        return object;
-  return nullptr;
-}
-
 struct PlanArena : quern::kernels::impl::PlanArenaBase<PlanArena> {
   void runOnOperation() override {
     SymbolTable symbols(getOperation());
@@ -318,8 +307,7 @@ struct PlanArena : quern::kernels::impl::PlanArenaBase<PlanArena> {
       if (function->hasAttr("quern.program"))
         programs.push_back(function);
     // The runtime learns what the memory is for.
-    auto text = getOperation()->getAttrOfType<StringAttr>("quern.model");
-    llvm::Expected<llvm::json::Value> model = llvm::json::parse(text ? text.getValue() : "{}");
+    llvm::Expected<kernels::Description> model = kernels::Description::read(getOperation());
     if (!model) {
       getOperation().emitError("the attribute quern.model is not JSON: ")
           << llvm::toString(model.takeError());
@@ -332,19 +320,11 @@ struct PlanArena : quern::kernels::impl::PlanArenaBase<PlanArena> {
       numBuffers += planner.buffers();
       staticBytes += planner.staticBytes;
       unsharedBytes += planner.unsharedBytes;
-      // A copy for another target bears its name before that of the program.
-      StringRef name = program.getSymName();
-      auto target = program->getAttrOfType<StringAttr>("quern.target");
-      if (target)
-        name = name.drop_front(target.size() + 1);
-      if (llvm::json::Object *described = findProgram(*model, name))
-        (*described)[target ? "device_arena" : "arena"] = std::move(planner.description);
+      if (llvm::json::Object *described = model->find(program))
+        (*described)[program->hasAttr("quern.target") ? "device_arena" : "arena"] =
+            std::move(planner.description);
     }
-    if (text) {
-      std::string changed;
-      llvm::raw_string_ostream(changed) << *model;
-      getOperation()->setAttr("quern.model", StringAttr::get(&getContext(), changed));
-    }
+    model->write(getOperation());
   }
 };
 

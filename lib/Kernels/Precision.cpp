@@ -18,6 +18,7 @@
 ///
 //===---------------------------------------------------------------------------------------------===//
 
+#include "SeparateBuffers.h"
 #include "dialects/Kernel/Kernel.h"
 #include "quern/Kernels/Passes.h"
 
@@ -154,7 +155,9 @@ public:
 
   /// Returns whether anything is bf16 now.
   bool run() {
-    separateEmpties();
+    // Each of a type of its own.
+    kernels::separateEmpties(
+        program, [](OpOperand &use) { return use.get().getDefiningOp()->getNextNode(); });
     program.walk([&](Operation *op) { collect(op); });
     spread();
     retype();
@@ -164,7 +167,6 @@ public:
   }
 
 private:
-  void separateEmpties();
   void collect(Operation *op);
   bool collectArgument(Operation *op);
   void spread();
@@ -195,18 +197,6 @@ private:
   llvm::DenseSet<void *> wide, narrow;                ///< leaders
   llvm::DenseMap<Value, Value> casts;
 };
-
-/// An empty tensor says nothing but a shape, and several values may have started from one.
-void Narrowing::separateEmpties() {
-  SmallVector<tensor::EmptyOp> empties;
-  program.walk([&](tensor::EmptyOp op) { empties.push_back(op); });
-  for (tensor::EmptyOp op : empties)
-    for (OpOperand &use : llvm::make_early_inc_range(op->getUses()))
-      if (!op->hasOneUse()) {
-        builder.setInsertionPointAfter(op);
-        use.set(builder.clone(*op)->getResult(0));
-      }
-}
 
 void Narrowing::collect(Operation *op) {
   for (Value result : op->getResults())

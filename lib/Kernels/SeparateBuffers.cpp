@@ -5,6 +5,7 @@
 //
 //===---------------------------------------------------------------------------------------------===//
 
+#include "SeparateBuffers.h"
 #include "quern/Kernels/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -19,28 +20,38 @@ namespace quern::kernels {
 
 using namespace mlir;
 
+int64_t quern::kernels::separateEmpties(Operation *root,
+                                        llvm::function_ref<Operation *(OpOperand &use)> place) {
+  IRRewriter rewriter(root->getContext());
+  SmallVector<tensor::EmptyOp> empties;
+  root->walk([&](tensor::EmptyOp empty) { empties.push_back(empty); });
+  int64_t added = 0;
+  for (tensor::EmptyOp empty : empties) {
+    for (OpOperand &use : llvm::make_early_inc_range(empty->getUses())) {
+      Operation *before = place(use);
+      if (!before)
+        continue;
+      rewriter.setInsertionPoint(before);
+      Operation *own = rewriter.clone(*empty);
+      rewriter.modifyOpInPlace(use.getOwner(), [&] { use.set(own->getResult(0)); });
+      ++added;
+    }
+    if (empty->use_empty()) {
+      rewriter.eraseOp(empty);
+      --added;
+    }
+  }
+  return added;
+}
+
 namespace {
 
 struct SeparateBuffers : quern::kernels::impl::SeparateBuffersBase<SeparateBuffers> {
   void runOnOperation() override {
-    IRRewriter rewriter(&getContext());
-    SmallVector<tensor::EmptyOp> empties;
-    getOperation().walk([&](tensor::EmptyOp empty) { empties.push_back(empty); });
-    for (tensor::EmptyOp empty : empties) {
-      bool isFirst = true;
-      for (OpOperand &use : llvm::make_early_inc_range(empty->getUses())) {
-        auto inits = dyn_cast<DestinationStyleOpInterface>(use.getOwner());
-        if (!inits || !inits.isDpsInit(&use))
-          continue;
-        if (!std::exchange(isFirst, false))
-          ++numAdded;
-        rewriter.setInsertionPoint(use.getOwner());
-        Operation *own = rewriter.clone(*empty);
-        rewriter.modifyOpInPlace(use.getOwner(), [&] { use.set(own->getResult(0)); });
-      }
-      if (empty->use_empty())
-        rewriter.eraseOp(empty);
-    }
+    numAdded += quern::kernels::separateEmpties(getOperation(), [](OpOperand &use) {
+      auto kernel = dyn_cast<DestinationStyleOpInterface>(use.getOwner());
+      return kernel && kernel.isDpsInit(&use) ? use.getOwner() : nullptr;
+    });
   }
 };
 

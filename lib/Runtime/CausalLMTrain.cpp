@@ -134,7 +134,7 @@ void announce(const CommandLine &commands, const TrainOptions &options, const Tr
   std::fflush(stdout);
 }
 
-void runTraining(const CommandLine &commands, const CLI::App &command, TrainOptions &options) {
+void runTraining(const CommandLine &commands, TrainOptions &options) {
   const Module &module = commands.module;
   const Program &program = module.get("train_step");
   if (options.resume && !options.weights.empty())
@@ -143,7 +143,7 @@ void runTraining(const CommandLine &commands, const CLI::App &command, TrainOpti
         "the checkpoint; leave one out");
   if (options.resume && options.overwrite)
     throw UsageError("--resume and --overwrite contradict each other; leave one out");
-  checkClip(program, command, options.settings.optimizer);
+  checkClip(program, commands.command(), options.settings.optimizer);
   options.target = commands.device().target(module);
   TrainingState state(module, commands.device());
   bool isResumed = options.resume && resume(module, options, state);
@@ -210,12 +210,9 @@ void runTraining(const CommandLine &commands, const CLI::App &command, TrainOpti
 
 void addTrainCommand(CommandLine &commands) {
   auto options = std::make_shared<TrainOptions>();
-  // The action looks at its own command once that has been read.
-  auto self = std::make_shared<const CLI::App *>(nullptr);
   CLI::App &command = *commands.add(
       "train", "Train on a text file (its bytes are the tokens; the last tenth validates)",
-      [options, self, &commands] { runTraining(commands, **self, *options); });
-  *self = &command;
+      [options, &commands] { runTraining(commands, *options); });
   TrainingSettings &settings = options->settings;
   SettingsRecord &record = options->record;
   auto notNegative = [](double x) { return x >= 0; };

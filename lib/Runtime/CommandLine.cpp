@@ -25,7 +25,8 @@ CLI::App *CommandLine::add(const std::string &name, const std::string &descripti
                "Threads (default: OMP_NUM_THREADS, or all cores). Results do not depend on it");
     addDevice(*command, deviceName);
   }
-  command->callback([this, action = std::move(action), runsCode] {
+  command->callback([this, command, action = std::move(action), runsCode] {
+    given = command;
     chosen = [this, action, runsCode] {
       if (runsCode) {
         opened = openDevice(module, deviceName);

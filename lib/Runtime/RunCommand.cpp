@@ -285,15 +285,12 @@ void addRunCommand(CommandLine &commands) {
   std::vector<std::string> names;
   for (const Program &program : commands.module.programs)
     names.push_back(program.name);
-  // The action looks at its own command once that has been read.
-  auto self = std::make_shared<const CLI::App *>(nullptr);
-  CLI::App *command =
-      commands.add("run", "Run one program on tensors from files (" + join(names, ", ") + ")",
-                   [settings, self, &commands] {
-                     checkClip(commands.module.get(settings->program), **self, settings->optimizer);
-                     Runner(commands.module, *settings, commands.device()).run();
-                   });
-  *self = command;
+  CLI::App *command = commands.add(
+      "run", "Run one program on tensors from files (" + join(names, ", ") + ")",
+      [settings, &commands] {
+        checkClip(commands.module.get(settings->program), commands.command(), settings->optimizer);
+        Runner(commands.module, *settings, commands.device()).run();
+      });
   command->add_option("program", settings->program, "The program to run")->required();
   command->add_option("--weights", settings->weights,
                       "Weights, safetensors (default: drawn from --seed)");

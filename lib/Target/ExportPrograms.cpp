@@ -7,6 +7,7 @@
 
 #include "dialects/Kernel/Kernel.h"
 #include "quern/CPU/Machine.h"
+#include "quern/Kernels/Description.h"
 #include "quern/Target/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -145,9 +146,7 @@ FailureOr<Entry> Exporter::exportProgram(func::FuncOp program) {
 
   Entry entry;
   entry.symbol = name;
-  entry.name = name;
-  if (auto target = program->getAttrOfType<StringAttr>("quern.target"))
-    entry.name = name.substr(target.size() + 1);
+  entry.name = quern::kernels::programName(program).str();
   entry.arenaBytes = function(name + ".arena", i64, {ptr});
   auto unpack = [&](Value arguments) {
     SmallVector<Value> memrefs;
@@ -245,22 +244,14 @@ static StringRef precisionOf(ModuleOp module, bool onDevice) {
 
 /// Programs of one target take some arguments in another type than the model has them in: the
 /// description of `program` says in which, for the host or for a device.
-static void describeTypes(llvm::json::Object &description, StringRef name, func::FuncOp program) {
-  llvm::json::Array *programs = description.getArray("programs");
-  if (!programs)
-    return;
-  for (llvm::json::Value &value : *programs) {
-    llvm::json::Object *entry = value.getAsObject();
-    if (!entry || entry->getString("name") != name)
+static void describeTypes(llvm::json::Object &description, func::FuncOp program) {
+  llvm::json::Array *arguments = description.getArray("arguments");
+  for (size_t i = 0; arguments && i < arguments->size() && i < program.getNumArguments(); ++i) {
+    llvm::json::Object *argument = (*arguments)[i].getAsObject();
+    auto type = dyn_cast<MemRefType>(program.getArgumentTypes()[i]);
+    if (!argument || !type || !type.getElementType().isBF16())
       continue;
-    llvm::json::Array *arguments = entry->getArray("arguments");
-    for (size_t i = 0; arguments && i < arguments->size() && i < program.getNumArguments(); ++i) {
-      llvm::json::Object *argument = (*arguments)[i].getAsObject();
-      auto type = dyn_cast<MemRefType>(program.getArgumentTypes()[i]);
-      if (!argument || !type || !type.getElementType().isBF16())
-        continue;
-      (*argument)[program->hasAttr("quern.target") ? "device_type" : "type"] = "bf16";
-    }
+    (*argument)[program->hasAttr("quern.target") ? "device_type" : "type"] = "bf16";
   }
 }
 
@@ -286,16 +277,14 @@ struct ExportPrograms : quern::target::impl::ExportProgramsBase<ExportPrograms> 
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    Attribute attribute = module->getAttr("quern.model");
-    if (!attribute)
+    if (!module->hasAttr("quern.model"))
       return;
-    auto text = dyn_cast<StringAttr>(attribute);
-    llvm::Expected<llvm::json::Value> json =
-        llvm::json::parse(text ? text.getValue() : StringRef("not a string"));
-    llvm::json::Object *description = json ? json->getAsObject() : nullptr;
+    llvm::Expected<quern::kernels::Description> described =
+        quern::kernels::Description::read(module);
+    llvm::json::Object *description = described ? described->model() : nullptr;
     if (!description) {
-      if (!json)
-        llvm::consumeError(json.takeError());
+      if (!described)
+        llvm::consumeError(described.takeError());
       module.emitError("attribute 'quern.model' is not the text of a JSON object");
       return signalPassFailure();
     }
@@ -336,7 +325,8 @@ struct ExportPrograms : quern::target::impl::ExportProgramsBase<ExportPrograms> 
       FailureOr<Entry> entry = exporter.exportProgram(program);
       if (failed(entry))
         return signalPassFailure();
-      describeTypes(*description, entry->name, program);
+      if (llvm::json::Object *known = described->find(program))
+        describeTypes(*known, program);
       describePanels(*description, program);
       table->push_back(*entry);
     }
@@ -351,9 +341,7 @@ struct ExportPrograms : quern::target::impl::ExportProgramsBase<ExportPrograms> 
                              {"architectures", std::move(architectures)},
                              {"precision", precisionOf(module, /*onDevice=*/true)}};
     }
-    std::string out;
-    llvm::raw_string_ostream(out) << *json;
-    exporter.writeText("quern_module_json", out);
+    exporter.writeText("quern_module_json", described->text());
   }
 };
 

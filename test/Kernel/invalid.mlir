@@ -349,7 +349,7 @@ func.func @f(%x: memref<4x8xf32>, %w: memref<8xf32>, %y: memref<4x8xf32>) {
 // -----
 
 func.func @f(%x: memref<4x8xf32>, %r: memref<4x8xf32>, %y: memref<4x8xf32>) {
-  // expected-error @below {{takes 2 to 2 outputs, not 1}}
+  // expected-error @below {{takes 2 outputs, not 1}}
   kernel.norm rms %x residual %r into %y {epsilon = 1.0 : f64} : (memref<4x8xf32>, memref<4x8xf32>, memref<4x8xf32>) -> ()
   return
 }
@@ -375,6 +375,14 @@ func.func @f(%x: memref<4x8xf32>, %g: memref<4x8xf32>, %y: memref<4x8xf32>, %w: 
 func.func @f(%x: memref<f32>, %y: memref<f32>) {
   // expected-error @below {{x has rank 0, not 1 or more}}
   kernel.softmax %x into %y : (memref<f32>, memref<f32>) -> ()
+  return
+}
+
+// -----
+
+func.func @f(%x: memref<4x8xf32>, %y: memref<4x8xf32>, %z: memref<4x8xf32>) {
+  // expected-error @below {{takes 1 output, not 2}}
+  kernel.softmax %x into %y, %z : (memref<4x8xf32>, memref<4x8xf32>, memref<4x8xf32>) -> ()
   return
 }
 
@@ -469,7 +477,7 @@ func.func @f(%t: memref<2x4xi32>, %c: memref<f32>, %s: memref<f32>, %y: memref<f
 // -----
 
 func.func @f(%t: memref<2x5xi32>, %c: memref<f32>, %s: memref<f32>, %y: memref<f32>) {
-  // expected-error @below {{takes 2 to 2 outputs, not 1}}
+  // expected-error @below {{takes 2 outputs, not 1}}
   kernel.cross_entropy_gradient %t, %c, %s into %y {ignore_index = -1 : i64} : (memref<2x5xi32>, memref<f32>, memref<f32>, memref<f32>) -> ()
   return
 }
@@ -509,7 +517,7 @@ func.func @f(%g: memref<4xf32>, %o: memref<f64>) {
 // -----
 
 func.func @f(%g: memref<4xf32>, %o: memref<f64>) {
-  // expected-error @below {{takes 6 to 6 outputs, not 3}}
+  // expected-error @below {{takes 6 outputs, not 3}}
   kernel.adamw %g, %g scale %o options %o, %o, %o, %o, %o decay %o, %o into %g, %g, %g : (memref<4xf32>, memref<4xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<4xf32>, memref<4xf32>, memref<4xf32>) -> ()
   return
 }
@@ -533,7 +541,7 @@ func.func @f(%g: memref<4xf32>, %o: memref<f64>, %d: memref<1xf64>) {
 // -----
 
 func.func @f(%x: memref<5x8xf32>, %p: memref<8x8xf32>, %o: memref<f64>) {
-  // expected-error @below {{takes 3 to 3 outputs, not 2}}
+  // expected-error @below {{takes 3 outputs, not 2}}
   kernel.gemm_adamw %x, %x options %o, %o, %o, %o, %o decay %o into %p, %p : (memref<5x8xf32>, memref<5x8xf32>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<f64>, memref<8x8xf32>, memref<8x8xf32>) -> ()
   return
 }
@@ -656,7 +664,7 @@ func.func @f(%a: memref<4x8xf32>, %b: memref<8x3xf32>, %c: memref<4x3xf32>) {
 // -----
 
 func.func @f(%q: memref<2x1x6x8xf32>, %k: memref<2x1x6x8xf32>, %v: memref<2x1x6x8xf32>, %p: memref<i32>, %o0: memref<2x1x6x8xf32>) {
-  // expected-error @below {{takes 3 to 3 outputs, not 1}}
+  // expected-error @below {{takes 3 outputs, not 1}}
   kernel.cached_attention %q, %k, %v offset %p into %o0 {scale = 1.0 : f64} : (memref<2x1x6x8xf32>, memref<2x1x6x8xf32>, memref<2x1x6x8xf32>, memref<i32>, memref<2x1x6x8xf32>) -> ()
   return
 }

@@ -30,3 +30,15 @@ module attributes {quern.model = "{}"} {
 // expected-error @+1 {{attribute 'quern.model' is not the text of a JSON object}}
 module attributes {quern.model = "[1, 2]"} {
 }
+
+// -----
+
+// expected-error @+1 {{attribute 'quern.model' is not the text of a JSON object}}
+module attributes {quern.model = "{1}"} {
+}
+
+// -----
+
+// expected-error @+1 {{attribute 'quern.model' is not the text of a JSON object}}
+module attributes {quern.model = 1 : i64} {
+}

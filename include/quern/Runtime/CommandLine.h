@@ -36,6 +36,8 @@ public:
   /// code gets --threads, and the device is opened before it starts.
   CLI::App *add(const std::string &name, const std::string &description,
                 std::function<void()> action, bool runsCode = true);
+  /// The command whose action runs, after its options were read.
+  const CLI::App &command() const { return *given; }
   /// The device that was opened for the command.
   Device &device() const { return *opened; }
 
@@ -46,6 +48,7 @@ private:
   friend int runCommandLine(int, const char *const *, const char *, const quern_program *,
                             const quern_device_code *);
   CLI::App &app;
+  const CLI::App *given = nullptr;
   std::function<void()> chosen;
   int64_t threads = 0;
   std::string deviceName;
