@@ -6,9 +6,9 @@
 //===---------------------------------------------------------------------------------------------===//
 
 #include "quern/Emission/Kernels.h"
+#include "dialects/Kernel/Description.h"
 #include "dialects/Kernel/Kernel.h"
 #include "quern/Emission/LoopNest.h"
-#include "quern/Kernels/Description.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
@@ -90,7 +90,7 @@ bool sameKernel(Operation *a, Operation *b) {
 /// Adds the memory to what the description of the program says that its arena is for.
 static void describeScratch(func::FuncOp program, int64_t bytes) {
   auto module = program->getParentOfType<ModuleOp>();
-  llvm::Expected<kernels::Description> model = kernels::Description::read(module);
+  llvm::Expected<kernel::Description> model = kernel::Description::read(module);
   if (!model)
     return llvm::consumeError(model.takeError()); // the plan of the arena has complained before
   llvm::json::Object *described = model->find(program);

@@ -6,7 +6,7 @@
 //===---------------------------------------------------------------------------------------------===//
 
 #include "ArenaUse.h"
-#include "quern/Kernels/Description.h"
+#include "dialects/Kernel/Description.h"
 #include "quern/Kernels/Passes.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -141,8 +141,13 @@ LogicalResult ArenaPlanner::collect() {
         bytes *= size;
     Buffer buffer{alloc, static_cast<int64_t>(llvm::alignTo(bytes, alignment)),
                   llvm::to_vector(alloc.getDynamicSizes()), position[alloc], lastUse(alloc)};
-    llvm::sort(buffer.factors,
-               [](Value a, Value b) { return a.getAsOpaquePointer() < b.getAsOpaquePointer(); });
+    // In an order of the program's own: arguments first, then results.
+    auto placeOf = [&](Value factor) -> std::pair<int64_t, int64_t> {
+      if (auto result = dyn_cast<OpResult>(factor))
+        return {position.lookup(result.getOwner()), result.getResultNumber()};
+      return {-1, cast<BlockArgument>(factor).getArgNumber()};
+    };
+    llvm::sort(buffer.factors, [&](Value a, Value b) { return placeOf(a) < placeOf(b); });
     all.push_back(buffer);
     return WalkResult::advance();
   });
@@ -307,7 +312,7 @@ struct PlanArena : quern::kernels::impl::PlanArenaBase<PlanArena> {
       if (function->hasAttr("quern.program"))
         programs.push_back(function);
     // The runtime learns what the memory is for.
-    llvm::Expected<kernels::Description> model = kernels::Description::read(getOperation());
+    llvm::Expected<kernel::Description> model = kernel::Description::read(getOperation());
     if (!model) {
       getOperation().emitError("the attribute quern.model is not JSON: ")
           << llvm::toString(model.takeError());

@@ -5,9 +5,9 @@
 //
 //===-----------------------------------------------------------------------------------------===//
 
+#include "dialects/Kernel/Description.h"
 #include "dialects/Kernel/Kernel.h"
 #include "quern/CPU/Machine.h"
-#include "quern/Kernels/Description.h"
 #include "quern/Target/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -146,7 +146,7 @@ FailureOr<Entry> Exporter::exportProgram(func::FuncOp program) {
 
   Entry entry;
   entry.symbol = name;
-  entry.name = quern::kernels::programName(program).str();
+  entry.name = quern::kernel::programName(program).str();
   entry.arenaBytes = function(name + ".arena", i64, {ptr});
   auto unpack = [&](Value arguments) {
     SmallVector<Value> memrefs;
@@ -279,8 +279,7 @@ struct ExportPrograms : quern::target::impl::ExportProgramsBase<ExportPrograms> 
     ModuleOp module = getOperation();
     if (!module->hasAttr("quern.model"))
       return;
-    llvm::Expected<quern::kernels::Description> described =
-        quern::kernels::Description::read(module);
+    llvm::Expected<quern::kernel::Description> described = quern::kernel::Description::read(module);
     llvm::json::Object *description = described ? described->model() : nullptr;
     if (!description) {
       if (!described)

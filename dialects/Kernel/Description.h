@@ -4,13 +4,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===---------------------------------------------------------------------------------------------===//
-#ifndef QUERN_KERNELS_DESCRIPTION_H
-#define QUERN_KERNELS_DESCRIPTION_H
+#ifndef QUERN_DIALECTS_KERNEL_DESCRIPTION_H
+#define QUERN_DIALECTS_KERNEL_DESCRIPTION_H
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/Support/JSON.h"
 
-namespace quern::kernels {
+namespace quern::kernel {
 
 /// The name of a program as the model has it: a copy for another target bears the target's before
 /// that.
@@ -41,6 +41,6 @@ private:
   llvm::json::Value value;
 };
 
-} // namespace quern::kernels
+} // namespace quern::kernel
 
-#endif // QUERN_KERNELS_DESCRIPTION_H
+#endif // QUERN_DIALECTS_KERNEL_DESCRIPTION_H

@@ -5,13 +5,13 @@
 //
 //===---------------------------------------------------------------------------------------------===//
 
-#include "quern/Kernels/Description.h"
+#include "dialects/Kernel/Description.h"
 
 #include "mlir/IR/BuiltinOps.h"
 
 using namespace mlir;
 
-namespace quern::kernels {
+namespace quern::kernel {
 
 static StringAttr textOf(ModuleOp module) {
   return module->getAttrOfType<StringAttr>("quern.model");
@@ -55,4 +55,4 @@ void Description::write(ModuleOp module) const {
     module->setAttr("quern.model", StringAttr::get(module.getContext(), text()));
 }
 
-} // namespace quern::kernels
+} // namespace quern::kernel
