@@ -92,7 +92,7 @@ SmallVector<OpOperand *> factors(Operation *op) {
   return TypeSwitch<Operation *, SmallVector<OpOperand *>>(op)
       .Case<kernel::GemmOp, kernel::BatchGemmOp>([&](auto) { return operands({0, 1}); })
       .Case<kernel::AttentionOp>([&](auto) { return operands({0, 1, 2}); })
-      .Case<kernel::AttentionBackwardOp>([&](auto op) {
+      .Case<kernel::AttentionBackwardOp>([&](auto) {
         // Q, K, V, O and the gradient of O; the log-sum-exp between them is f32.
         return operands({0, 1, 2, 3, 5});
       })

@@ -222,7 +222,7 @@ private:
         last.run();
         collect(last, false);
         return;
-      } catch (const UsageError &) {
+      } catch (const UsageError &) { // NOLINT(bugprone-empty-catch)
         // Compiled for other shapes than train_step.
       }
     }
@@ -283,6 +283,7 @@ private:
 void addRunCommand(CommandLine &commands) {
   auto settings = std::make_shared<RunSettings>();
   std::vector<std::string> names;
+  names.reserve(commands.module.programs.size());
   for (const Program &program : commands.module.programs)
     names.push_back(program.name);
   CLI::App *command = commands.add(
