@@ -138,6 +138,13 @@ public:
     return llvm::Error::success();
   }
 
+  /// The same PyTorch, as it compiles.
+  std::unique_ptr<Peer> compiling() const {
+    auto other = std::make_unique<Torch>(settings, /*compiles=*/true);
+    other->version = version;
+    return other;
+  }
+
   std::optional<double> measure(const Kernel &kernel, int threads, double seconds) override {
     if (compiles)
       return std::nullopt;
@@ -211,11 +218,17 @@ private:
 
 } // namespace
 
-llvm::Expected<std::unique_ptr<Peer>> findTorch(const Settings &settings, bool compiles) {
-  auto torch = std::make_unique<Torch>(settings, compiles);
+llvm::Expected<std::vector<std::unique_ptr<Peer>>> findTorch(const Settings &settings,
+                                                             bool compiles) {
+  auto torch = std::make_unique<Torch>(settings, /*compiles=*/false);
   if (llvm::Error error = torch->start())
     return error;
-  return torch;
+  std::vector<std::unique_ptr<Peer>> peers;
+  std::unique_ptr<Peer> compiling = compiles ? torch->compiling() : nullptr;
+  peers.push_back(std::move(torch));
+  if (compiling)
+    peers.push_back(std::move(compiling));
+  return peers;
 }
 
 } // namespace quern::bench

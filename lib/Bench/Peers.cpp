@@ -36,14 +36,11 @@ llvm::Expected<std::vector<std::unique_ptr<Peer>>> findPeers(const Settings &set
     if (llvm::Error error = add("onednn", findOneDNN(), "install it (apt-get install libdnnl2)"))
       return error;
   if (!settings.python.empty()) {
-    for (bool compiles : {false, true}) {
-      if (compiles && !llvm::is_contained(works, "train"))
-        continue;
-      llvm::Expected<std::unique_ptr<Peer>> torch = findTorch(settings, compiles);
-      if (!torch)
-        return torch.takeError();
-      peers.push_back(std::move(*torch));
-    }
+    llvm::Expected<std::vector<std::unique_ptr<Peer>>> torch =
+        findTorch(settings, /*compiles=*/llvm::is_contained(works, "train"));
+    if (!torch)
+      return torch.takeError();
+    llvm::move(*torch, std::back_inserter(peers));
   } else if (llvm::is_contained(settings.peers, "torch")) {
     return llvm::createStringError("torch needs a Python that has PyTorch; give --python PATH");
   }

@@ -47,9 +47,10 @@ llvm::Error tryOpenBLAS(int threads, double seconds);
 
 /// oneDNN from a shared library; null where there is none.
 std::unique_ptr<Peer> findOneDNN();
-/// PyTorch of the settings' Python, as it executes programs or as torch.compile compiles them; the
-/// error is what Python said. `settings` must outlive it.
-llvm::Expected<std::unique_ptr<Peer>> findTorch(const Settings &settings, bool compiles);
+/// PyTorch of the settings' Python as it executes programs, and with `compiles` once more as
+/// torch.compile compiles them; the error is what Python said. `settings` must outlive them.
+llvm::Expected<std::vector<std::unique_ptr<Peer>>> findTorch(const Settings &settings,
+                                                             bool compiles);
 /// llm.c of this checkout, compiled; the error tells what is missing, or what the compiler said.
 llvm::Expected<std::unique_ptr<Peer>> findLlmc(const std::string &checkout);
 

@@ -35,9 +35,6 @@ public:
 
   mlir::Type type() const { return llvm::cast<mlir::MemRefType>(flat.getType()).getElementType(); }
 
-  /// Whether it is rows that all lie equally far apart.
-  bool hasRows() const { return !panel && dimensions.size() <= 1; }
-
   /// Where a row starts in `flat`; not of a matrix in panels.
   mlir::Value position(Emission &e, mlir::Value row) const;
 
@@ -147,6 +144,11 @@ void finishRow(Emission &e, const Epilogue &epilogue, const DepthBlock &block, m
 /// short pieces of memory far apart, which would be waited for one after the other.
 void prefetchTile(Emission &e, const RegisterTile &tile, const Epilogue &epilogue,
                   const DepthBlock &block, mlir::Value row, mlir::Value column);
+
+/// Where rows [row, row + tile.rows) of A have the first element of the block of K; rows past the
+/// end are the last one.
+llvm::SmallVector<mlir::Value> rowStarts(Emission &e, const RegisterTile &tile, const Matrix &a,
+                                         mlir::Value row, const DepthBlock &block);
 
 /// Packs rows [row, row + tile.rows) of A over the block of K as [step][tile.rows] at `position` of
 /// `panel`, whose depth is padded to whole vectors. Rows past the end repeat the last one. With

@@ -50,18 +50,20 @@ static void forSteps(Emission &e, const RegisterTile &tile, const DepthBlock &bl
     run(whole, ceilDivide(e, block.size, 2), 1);
 }
 
+SmallVector<Value> rowStarts(Emission &e, const RegisterTile &tile, const Matrix &a, Value row,
+                             const DepthBlock &block) {
+  Value last = sub(e, a.rows, e.index(1));
+  SmallVector<Value> starts;
+  for (int64_t i = 0; i < tile.rows; ++i)
+    starts.push_back(add(e, a.position(e, minimum(e, add(e, row, i), last)), block.start));
+  return starts;
+}
+
 void packRows(Emission &e, const RegisterTile &tile, const Matrix &a, Value row,
               const DepthBlock &block, Value panel, Value position, bool prefetchNext) {
-  Value last = sub(e, a.rows, e.index(1));
-  auto startOf = [&](int64_t i) {
-    return add(e, a.position(e, minimum(e, add(e, row, i), last)), block.start);
-  };
-  SmallVector<Value> starts, next;
-  for (int64_t i = 0; i < tile.rows; ++i) {
-    starts.push_back(startOf(i));
-    if (prefetchNext)
-      next.push_back(startOf(tile.rows + i));
-  }
+  SmallVector<Value> starts = rowStarts(e, tile, a, row, block), next;
+  if (prefetchNext)
+    next = rowStarts(e, tile, a, add(e, row, tile.rows), block);
   forDepthVectors(e, block, alongVector(tile), [&](Value k, Value mask) {
     SmallVector<Value> vectors;
     for (Value start : starts)

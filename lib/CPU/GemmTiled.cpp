@@ -27,20 +27,13 @@ static SmallVector<Value> multiplyPanel(Emission &e, const RegisterTile &tile, c
     return multiplyPanels(e, tile, panels.a, a, panels.b, b, block.size);
   }
   const Matrix &a = *panels.rowsOfA;
-  Value last = sub(e, a.rows, e.index(1));
-  auto startOf = [&](int64_t i) {
-    return add(e, a.position(e, minimum(e, add(e, row, i), last)), block.start);
-  };
-  SmallVector<Value> starts;
-  for (int64_t i = 0; i < tile.rows; ++i)
-    starts.push_back(startOf(i));
   // The processor follows rows, but does not see that others come after them.
   int64_t line = 64 * 8 / a.type().getIntOrFloatBitWidth();
-  for (int64_t i = 0; i < tile.rows; ++i)
+  for (Value next : rowStarts(e, tile, a, add(e, row, tile.rows), block))
     for (int64_t k = 0; k < 2 * line; k += line)
-      memref::PrefetchOp::create(e.builder, e.loc, a.flat,
-                                 ValueRange{add(e, startOf(tile.rows + i), k)}, /*isWrite=*/false,
-                                 /*localityHint=*/3, /*isDataCache=*/true);
+      memref::PrefetchOp::create(e.builder, e.loc, a.flat, ValueRange{add(e, next, k)},
+                                 /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
+  SmallVector<Value> starts = rowStarts(e, tile, a, row, block);
   return multiplyRows(e, tile, a.flat, starts, panels.b, b, block.size);
 }
 
@@ -150,7 +143,7 @@ TiledGemm::TiledGemm(Emission &e, const Matrix &a, const Matrix &b, bool transpo
   blockDepth = depthBlockSize(depth, most, alongPanels ? b.panel : tile.lanes * tile.stepDepth());
   int64_t steps = tile.steps(blockDepth);
   panels.pitch = steps * tile.rows + 64 / bytes; // not a power of two
-  if (!transposeA && a.hasRows() && a.type() == epilogue.compute() && !tile.pairs &&
+  if (!transposeA && !a.panel && a.type() == epilogue.compute() && !tile.pairs &&
       known(epilogue.c.columns, mostColumnsInPlace + 1) <= mostColumnsInPlace)
     panels.rowsOfA = &a;
   stripPanels = 4;
